@@ -1,0 +1,361 @@
+"""The one file of knobs: what a run may be told, with units, bounds and defaults."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from synthgen.errors import ConfigError, name_list, nearest_name
+
+ColumnKind = Literal["numeric", "integer", "categorical", "boolean", "datetime", "id", "text"]
+Purpose = Literal["augment", "share"]
+Profile = Literal["quick", "full", "release"]
+TableFormat = Literal["parquet", "csv"]
+ImageFormat = Literal["folder", "npz"]
+BuiltinName = Literal["breast-cancer", "wine", "digits", "mnist-5k"]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TableSource(Section):
+    """A CSV (also gzipped) or parquet file."""
+
+    kind: Literal["table"]
+    path: str
+    label: str
+    group: str | None = None
+    ids: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    types: dict[str, ColumnKind] = {}
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+class ImageSource(Section):
+    """A folder of class folders, an npz in MedMNIST's layout, a zip of either, or a manifest of path and label."""
+
+    kind: Literal["images"]
+    path: str
+    label: str = "label"
+    path_column: str = "path"
+    group: str | None = None
+    size: Annotated[int, Field(ge=8, le=128)] | None = None
+    fit: Literal["error", "resize", "crop", "pad"] = "error"
+    channels: Literal["keep", "grey", "rgb"] = "keep"
+    mirror_keeps_label: bool = False
+
+
+class BuiltinSource(Section):
+    """A real dataset that comes with the dependencies. `thin` leaves at most n training examples of a class."""
+
+    kind: Literal["builtin"]
+    name: BuiltinName
+    thin: dict[str, Annotated[int, Field(ge=5)]] = {}
+
+
+Source = Annotated[TableSource | ImageSource | BuiltinSource, Field(discriminator="kind")]
+
+
+class SplitConfig(Section):
+    """Shares of the three parts, or the column that names the part of each row."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    valid: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    column: str | None = None
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> "SplitConfig":
+        total = self.train + self.valid + self.holdout
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + valid + holdout must be 1, they are {total:g}")
+        return self
+
+
+class _Trained(Section):
+    budget_minutes: Annotated[float, Field(gt=0, le=10_000)] = 4.0
+    budget_steps: Annotated[int, Field(ge=1)] | None = None
+
+
+class AutoConfig(_Trained):
+    """`ctgan` for a table, `image-gan` for images."""
+
+    kind: Literal["auto"] = "auto"
+
+
+class CtganConfig(_Trained):
+    """Conditional tabular GAN (Xu 2019) over binned codes, with pairwise moments matched."""
+
+    kind: Literal["ctgan"]
+    bins: Annotated[int, Field(ge=2, le=256)] | None = None
+    batch_size: Annotated[int, Field(ge=20, le=20_000)] = 500
+    latent: Annotated[int, Field(ge=2, le=1024)] = 128
+    width: Annotated[int, Field(ge=8, le=2048)] = 256
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+    critic_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
+
+
+class CtganLibraryConfig(_Trained):
+    """The ctgan package as it comes: a control arm, not a recommendation."""
+
+    kind: Literal["ctgan-library"]
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 300
+
+
+class ImageGanConfig(_Trained):
+    """Class-conditional image GAN on MONAI's blocks."""
+
+    kind: Literal["image-gan"]
+    budget_images: Annotated[int, Field(ge=1)] | None = None
+    loss: Literal["relativistic", "hinge"] = "relativistic"
+    block: Literal["auto", "deconv", "residual"] = "auto"
+    width: Annotated[int, Field(ge=4, le=256)] = 16
+    latent: Annotated[int, Field(ge=2, le=1024)] = 64
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+    penalty_gamma: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    ema_halflife_images: Annotated[int, Field(ge=1)] = 2_000
+
+
+class CopiesConfig(Section):
+    """Training rows drawn again: the baseline that every privacy gate must refuse."""
+
+    kind: Literal["copies"]
+
+
+class MarginalsConfig(Section):
+    """Columns (or pixels) drawn alone within the class: the baseline that every fidelity gate must refuse."""
+
+    kind: Literal["marginals"]
+
+
+SynthesizerConfig = AutoConfig | CtganConfig | CtganLibraryConfig | ImageGanConfig | CopiesConfig | MarginalsConfig
+
+
+class BalancePlan(Section):
+    """Every class up to `share` of the largest class."""
+
+    kind: Literal["balance"] = "balance"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class RowsPlan(Section):
+    """`rows` synthetic rows in all, classes as frequent as in train."""
+
+    kind: Literal["rows"]
+    rows: Annotated[int, Field(ge=1)]
+
+
+class PerClassPlan(Section):
+    """So many synthetic rows of each named class."""
+
+    kind: Literal["per_class"]
+    per_class: dict[str, Annotated[int, Field(ge=0)]]
+
+
+class RatioPlan(Section):
+    """`ratio` synthetic rows for each real one, classes as frequent as in train."""
+
+    kind: Literal["ratio"]
+    ratio: Annotated[float, Field(gt=0, le=100)]
+
+
+PlanConfig = BalancePlan | RowsPlan | PerClassPlan | RatioPlan
+
+
+class CurationConfig(Section):
+    """What happens to candidates before anybody looks at them."""
+
+    calibrate: bool = True
+    near_copies: Literal["drop", "keep"] = "drop"
+
+
+class EvaluationConfig(Section):
+    """How much is measured; see EVALUATION_SIZES."""
+
+    profile: Profile = "quick"
+
+
+class EvaluationSize(Section):
+    """Sizes that a profile stands for."""
+
+    max_rows: int
+    utility_seeds: int
+    bootstrap_rounds: int
+
+
+EVALUATION_SIZES: Mapping[Profile, EvaluationSize] = {
+    "quick": EvaluationSize(max_rows=5_000, utility_seeds=5, bootstrap_rounds=200),
+    "full": EvaluationSize(max_rows=20_000, utility_seeds=10, bootstrap_rounds=1_000),
+    "release": EvaluationSize(max_rows=100_000, utility_seeds=20, bootstrap_rounds=2_000),
+}
+
+
+class GateConfig(Section):
+    """A rule that replaces the default rule of its metric."""
+
+    metric: str
+    at_most: float | None = None
+    at_least: float | None = None
+    required: bool | None = None
+
+    @model_validator(mode="after")
+    def _has_one_side(self) -> "GateConfig":
+        if self.at_most is not None and self.at_least is not None:
+            raise ValueError("a gate takes at_most or at_least, not both")
+        if self.at_most is None and self.at_least is None and self.required is None:
+            raise ValueError("a gate needs at_most, at_least or required")
+        return self
+
+
+class ExportConfig(Section):
+    """Formats of the emitted dataset; empty = parquet for tables, folder for images."""
+
+    formats: tuple[TableFormat | ImageFormat, ...] = ()
+
+
+class TrackingConfig(Section):
+    """Where the run is recorded; experiment null = the run's name."""
+
+    experiment: str | None = None
+
+
+class RunConfig(Section):
+    """One run, as the YAML says it. Every key but `source` has a default."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "run"
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    purpose: Purpose = "augment"
+    source: Source
+    split: SplitConfig = SplitConfig()
+    synthesizer: Annotated[SynthesizerConfig, Field(discriminator="kind")] = AutoConfig()
+    plan: Annotated[PlanConfig, Field(discriminator="kind")] = BalancePlan()
+    curation: CurationConfig = CurationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gates: tuple[GateConfig, ...] = ()
+    export: ExportConfig = ExportConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def evaluation_size(self) -> EvaluationSize:
+        return EVALUATION_SIZES[self.evaluation.profile]
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The validated configuration in a YAML file, `key.sub=value` overrides applied.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or says what is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"config file {str(path)!r} does not exist", where=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {str(path)!r} cannot be read as UTF-8 text: {error}", where=str(path)) from None
+    raw = _parse_yaml(text, str(path))
+    if not isinstance(raw, dict):
+        raise ConfigError(f"config file {str(path)!r} must hold keys and values", where=str(path), hint="see configs/")
+    for override in overrides:
+        _apply_override(raw, override)
+    raw.setdefault("name", path.stem)
+    return _resolve_path(parse_config(raw, where=str(path)), path)
+
+
+def parse_config(raw: Mapping[str, Any], *, where: str = "config") -> RunConfig:
+    """The validated configuration in a mapping; raises ConfigError naming key, and nearest key."""
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, raw), where=where) from None
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line} is not plain YAML: {error.problem}", where=where) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not plain YAML: {error}", where=where) from None
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"override {override!r} must read key=value, for example seed=1", where="-s")
+    *parents, last = key.split(".")
+    target = raw
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is not a section", where="-s")
+        target = child
+    target[last] = _parse_yaml(text, f"-s {key}")
+
+
+def _resolve_path(config: RunConfig, config_file: Path) -> RunConfig:
+    if isinstance(config.source, BuiltinSource):
+        return config
+    given = Path(config.source.path)
+    beside = config_file.parent / given
+    found = beside if not given.exists() and beside.exists() else given
+    return config.model_copy(update={"source": config.source.model_copy(update={"path": str(found.absolute())})})
+
+
+def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    # An unknown key first: it is mostly the misspelt one that another message calls missing.
+    every = error.errors(include_url=False)
+    first = next((item for item in every if item["type"] == "extra_forbidden"), every[0])
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(_without_tags(location, raw))
+    more = "" if error.error_count() == 1 else f" ({error.error_count() - 1} more after this one)"
+    match first["type"]:
+        case "extra_forbidden":
+            allowed = list(_section_fields(location[:-1]))
+            guess = nearest_name(location[-1], allowed)
+            suggestion = f"did you mean {guess!r}?" if guess else f"allowed: {name_list(allowed, at_most=20)}"
+            return f"key {key!r} is not known; {suggestion}{more}"
+        case "missing":
+            return f"key {key!r} is missing{more}"
+        case "union_tag_invalid":
+            context = first.get("ctx", {})
+            return f"{key}.kind is {context.get('tag')!r}, allowed: {context.get('expected_tags')}{more}"
+        case "union_tag_not_found":
+            return f"key '{key}.kind' is missing{more}"
+        case "value_error":
+            return f"{key or 'config'}: {first['msg'].removeprefix('Value error, ')}{more}"
+        case _:
+            return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{more}"
+
+
+def _without_tags(location: list[str], raw: Mapping[str, Any]) -> list[str]:
+    # pydantic puts the tag of a union member into the location: source.table.label.
+    kept, node = [], raw
+    for part in location:
+        if isinstance(node, Mapping) and node.get("kind") == part and part not in node:
+            continue
+        kept.append(part)
+        node = node.get(part, {}) if isinstance(node, Mapping) else {}
+    return kept
+
+
+def _section_fields(location: list[str]) -> Mapping[str, Any]:
+    model: Any = RunConfig
+    for part in location:
+        tagged = {} if isinstance(model, type) else _members_by_kind(model)
+        model = tagged[part] if part in tagged else model.model_fields[part].annotation
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+
+
+def _members_by_kind(union: Any) -> dict[str, type[BaseModel]]:
+    return {get_args(member.model_fields["kind"].annotation)[0]: member for member in get_args(union)}

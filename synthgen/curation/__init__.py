@@ -1,0 +1,1 @@
+"""What happens to candidates before anybody looks at them."""

@@ -1,0 +1,258 @@
+"""Labelled data: `Table`, `ImageSet`, and their three splits."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from synthgen.config import ColumnKind
+
+Index = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.str_]
+Keys = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns of a table are.
+
+    Attributes:
+        kinds: every column in order, with its kind.
+        label: the column to predict; None only for an audit without one.
+        group: rows with the same value stay in one split; never synthesised.
+    """
+
+    kinds: Mapping[str, ColumnKind]
+    label: str | None
+    group: str | None = None
+    protected: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+
+    @property
+    def modelled(self) -> list[str]:
+        """Columns that a synthesizer learns: all but ids, text and the group."""
+        return [name for name, kind in self.kinds.items() if kind not in ("id", "text") and name != self.group]
+
+    @property
+    def features(self) -> list[str]:
+        """Modelled columns without the label."""
+        return [name for name in self.modelled if name != self.label]
+
+    def of_kind(self, *kinds: ColumnKind) -> list[str]:
+        """Modelled columns of these kinds."""
+        return [name for name in self.modelled if self.kinds[name] in kinds]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Labelled rows. `frame` has a RangeIndex and exactly the columns of the schema (real rows) or its modelled ones."""
+
+    frame: pd.DataFrame
+    schema: Schema
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """str [n]; empty strings when the table has no label."""
+        if self.schema.label is None:
+            return np.full(len(self), "", dtype=np.str_)
+        return self.frame[self.schema.label].astype(str).to_numpy(dtype=np.str_)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, sorted."""
+        return tuple(sorted(set(self.labels.tolist())))
+
+    @property
+    def modelled(self) -> pd.DataFrame:
+        """The columns that a synthesizer learns."""
+        return self.frame[self.schema.modelled]
+
+    def take(self, index: Index) -> "Table":
+        """The rows at these positions, in this order."""
+        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True))
+
+    def row_keys(self) -> Keys:
+        """uint64 [n]: equal for rows that are equal in all modelled columns."""
+        return np.asarray(pd.util.hash_pandas_object(self.modelled, index=False), dtype=np.uint64)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of schema, column types and all cells."""
+        digest = hashlib.sha256(json.dumps(asdict(self.schema), sort_keys=True, default=list).encode())
+        for name in self.frame.columns:
+            column = self.frame[name]
+            digest.update(f"\x1e{name}\x1f{column.dtype}\x1f".encode())
+            digest.update(column.isna().to_numpy(dtype=bool).tobytes())
+            digest.update("\x1f".join(column.dropna().astype(str)).encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+    def save(self, directory: Path) -> None:
+        """Write rows.parquet and schema.json."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.frame.to_parquet(directory / "rows.parquet", index=False)
+        (directory / "schema.json").write_text(json.dumps(asdict(self.schema), default=list))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Table":
+        """The table that `save` wrote."""
+        raw = json.loads((directory / "schema.json").read_text())
+        raw = {**raw, "protected": tuple(raw["protected"]), "secrets": tuple(raw["secrets"])}
+        return cls(pd.read_parquet(directory / "rows.parquet"), Schema(**raw))
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images.
+
+    Attributes:
+        images: uint8 or uint16 [n, c, h, w]; c is 1 (grey) or 3 (RGB).
+        codes: int64 [n], position of the class in `classes`.
+        classes: class names; a class may have no image.
+        groups: str [n] or None; images of one group (patient) stay in one split.
+        mirror_keeps_label: whether a mirrored image still deserves its label; digits and laterality do not.
+    """
+
+    images: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    codes: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    groups: npt.NDArray[np.str_] | None = None
+    mirror_keeps_label: bool = False
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """str [n]: the class name of each image."""
+        return np.asarray(self.classes, dtype=np.str_)[self.codes]
+
+    @property
+    def max_value(self) -> int:
+        """Largest value that the dtype can hold: 255 or 65535."""
+        return int(np.iinfo(self.images.dtype).max)
+
+    def take(self, index: Index) -> "ImageSet":
+        """The images at these positions, in this order."""
+        groups = None if self.groups is None else self.groups[index]
+        return replace(self, images=self.images[index], codes=self.codes[index], groups=groups)
+
+    def row_keys(self) -> Keys:
+        """uint64 [n]: equal for images that are equal in every pixel."""
+        digests = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in self.images]
+        return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of shape, classes, labels and all pixels."""
+        header = {"shape": self.images.shape, "dtype": str(self.images.dtype), "classes": self.classes}
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        digest.update(self.codes.tobytes())
+        digest.update(self.images.tobytes())
+        return digest.hexdigest()
+
+    def save(self, directory: Path) -> None:
+        """Write images.npy, codes.npy and meta.json."""
+        directory.mkdir(parents=True, exist_ok=True)
+        np.save(directory / "images.npy", self.images, allow_pickle=False)
+        np.save(directory / "codes.npy", self.codes, allow_pickle=False)
+        groups = None if self.groups is None else self.groups.tolist()
+        meta = {"classes": self.classes, "groups": groups, "mirror_keeps_label": self.mirror_keeps_label}
+        (directory / "meta.json").write_text(json.dumps(meta))
+
+    @classmethod
+    def load(cls, directory: Path) -> "ImageSet":
+        """The images that `save` wrote."""
+        meta = json.loads((directory / "meta.json").read_text())
+        return cls(
+            images=np.load(directory / "images.npy", allow_pickle=False),
+            codes=np.load(directory / "codes.npy", allow_pickle=False),
+            classes=tuple(meta["classes"]),
+            groups=None if meta["groups"] is None else np.asarray(meta["groups"], dtype=np.str_),
+            mirror_keeps_label=meta["mirror_keeps_label"],
+        )
+
+
+Data = Table | ImageSet
+
+
+def load_data(directory: Path) -> Data:
+    """The table or images that `save` wrote to this directory."""
+    return Table.load(directory) if (directory / "schema.json").exists() else ImageSet.load(directory)
+
+
+def concat(parts: Sequence[Data]) -> Data:
+    """All rows of parts of one kind and schema, in order."""
+    first = parts[0]
+    if isinstance(first, Table):
+        frames = [part.frame for part in parts if isinstance(part, Table) and len(part)]
+        return replace(first, frame=pd.concat(frames, ignore_index=True) if frames else first.frame)
+    images = [part for part in parts if isinstance(part, ImageSet)]
+    return replace(
+        first,
+        images=np.concatenate([part.images for part in images]),
+        codes=np.concatenate([part.codes for part in images]),
+        groups=None,
+    )
+
+
+def class_counts(data: Data) -> dict[str, int]:
+    """Rows of each class, 0 for a class without rows."""
+    names, counts = np.unique(data.labels, return_counts=True)
+    present = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return {name: present.get(name, 0) for name in data.classes}
+
+
+def class_rows(data: Data, name: str) -> Index:
+    """Positions of the rows of one class."""
+    return np.flatnonzero(data.labels == name)
+
+
+def take_per_class(data: Data, counts: Mapping[str, int], rng: np.random.Generator) -> Data:
+    """A random subset with at most counts[class] rows of each class, in random order."""
+    picked = [rng.permutation(class_rows(data, name))[:count] for name, count in sorted(counts.items())]
+    index = np.concatenate(picked) if picked else np.empty(0, dtype=np.int64)
+    return data.take(rng.permutation(index).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Train, valid and holdout: disjoint, the third never seen before evaluation."""
+
+    train: Data
+    valid: Data
+    holdout: Data
+
+    def save(self, directory: Path) -> None:
+        """Write each part to its own folder."""
+        for name, part in self.parts():
+            part.save(directory / name)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Splits":
+        """The splits that `save` wrote."""
+        return cls(*(load_data(directory / name) for name in ("train", "valid", "holdout")))
+
+    def parts(self) -> Iterable[tuple[str, Data]]:
+        """Name and data of each part."""
+        return (("train", self.train), ("valid", self.valid), ("holdout", self.holdout))
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a source read.
+
+    Attributes:
+        parts: str [n] of "train" | "valid" | "holdout" when the data bring their own split.
+        problems: as JSON of findings.Problem, in the order found.
+    """
+
+    data: Data
+    parts: npt.NDArray[np.str_] | None = None
+    problems: Sequence[Mapping[str, str | None]] = field(default_factory=tuple)

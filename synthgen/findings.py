@@ -1,0 +1,167 @@
+"""What is measured and what is concluded: findings, rules, judgements, problems, the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from html import escape
+from typing import Any, Literal
+
+Family = Literal["fidelity", "privacy", "utility", "fairness"]
+Relation = Literal["absolute", "ratio", "difference"]
+
+
+class Verdict(StrEnum):
+    """Outcome of one rule or of a run, best to worst by `SEVERITY`."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_AUDITED = "NOT AUDITED"
+    FAIL = "FAIL"
+
+
+SEVERITY = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.NOT_AUDITED, Verdict.FAIL)
+EXIT_CODES: Mapping[Verdict, int] = {
+    Verdict.PASS: 0,
+    Verdict.FAIL: 3,
+    Verdict.INCONCLUSIVE: 4,
+    Verdict.NOT_AUDITED: 4,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured number with its 95 % interval and its control.
+
+    Attributes:
+        value: the estimate, inside [low, high].
+        reference: the same number with held-out real rows in place of the synthetic ones; None if it has none.
+        n: rows (or images) the number rests on, of the smaller side.
+        threat_model: what the attacker knows, for a privacy number.
+        detail: further JSON-ready numbers for the report; shares and counts, never rows.
+    """
+
+    metric: str
+    family: Family
+    value: float
+    low: float
+    high: float
+    reference: float | None
+    higher_is_better: bool
+    n: int
+    threat_model: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A metric that could not be computed, and why; never a silent gap."""
+
+    metric: str
+    family: Family
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`metric at_most t` or `at_least t`, judged on the bad end of the interval.
+
+    Attributes:
+        relation: judge the value itself, its ratio to the reference, or its difference from the reference.
+        fail_beyond: FAIL when the whole interval lies beyond this; the threshold itself when None.
+        warn_beyond: a value beyond this passes with a remark.
+    """
+
+    metric: str
+    at_most: float | None = None
+    at_least: float | None = None
+    relation: Relation = "absolute"
+    required: bool = True
+    fail_beyond: float | None = None
+    warn_beyond: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError(f"rule on {self.metric!r} needs exactly one of at_most and at_least")
+
+    @property
+    def text(self) -> str:
+        bound, sign = (self.at_most, "≤") if self.at_most is not None else (self.at_least, "≥")
+        match self.relation:
+            case "ratio":
+                return f"{sign} {bound:g} × real"
+            case "difference":
+                return f"{sign} real {'+' if (bound or 0) >= 0 else '−'} {abs(bound or 0):g}"
+            case _:
+                return f"{sign} {bound:g}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A rule applied to a finding. `remark` says in one sentence what it means or what would decide it."""
+
+    metric: str
+    rule: str
+    verdict: Verdict
+    required: bool
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about the data that a person should know. `message` holds names and counts, never values."""
+
+    kind: str
+    message: str
+    severity: Literal["info", "warning", "error"] = "info"
+    column: str | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known about one synthetic dataset."""
+
+    verdict: Verdict
+    findings: Sequence[Finding]
+    judgements: Sequence[Judgement]
+    not_measured: Sequence[NotMeasured]
+    problems: Sequence[Problem]
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of report.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Report":
+        """The report that `to_json` wrote."""
+        return cls(
+            verdict=Verdict(raw["verdict"]),
+            findings=[Finding(**item) for item in raw["findings"]],
+            judgements=[Judgement(**{**item, "verdict": Verdict(item["verdict"])}) for item in raw["judgements"]],
+            not_measured=[NotMeasured(**item) for item in raw["not_measured"]],
+            problems=[Problem(**item) for item in raw["problems"]],
+            provenance=raw["provenance"],
+        )
+
+    def finding(self, metric: str) -> Finding | None:
+        """The finding of that metric, if it was measured."""
+        return next((finding for finding in self.findings if finding.metric == metric), None)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(judgement.metric)}</td><td>{_shown(self.finding(judgement.metric))}</td>"
+            f"<td>{escape(judgement.rule)}</td><td>{judgement.verdict}</td></tr>"
+            for judgement in self.judgements
+        )
+        header = "<tr><th>metric</th><th>value [95 %]</th><th>rule</th><th>verdict</th></tr>"
+        return f"<p><b>{self.verdict}</b></p><table>{header}{rows}</table>"
+
+
+def _shown(finding: Finding | None) -> str:
+    return "–" if finding is None else f"{finding.value:.4g} [{finding.low:.4g}, {finding.high:.4g}]"
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst of the verdicts; none at all is NOT AUDITED, never PASS."""
+    return max(verdicts, key=SEVERITY.index) if verdicts else Verdict.NOT_AUDITED

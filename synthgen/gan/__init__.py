@@ -1,0 +1,1 @@
+"""What image and tabular GANs share."""

@@ -1,0 +1,63 @@
+"""What every metric is given."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from synthgen.config import EvaluationSize
+from synthgen.datasets import Data, class_counts, take_per_class
+from synthgen.stats import named_rng
+
+
+class NotMeasurable(Exception):
+    """A metric says why it cannot be computed on this data; it becomes a `NotMeasured`, never a number."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Three sets with the same number of rows of each class."""
+
+    train: Data
+    holdout: Data
+    synthetic: Data
+
+    def __len__(self) -> int:
+        return len(self.synthetic)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Real and synthetic data to compare.
+
+    Attributes:
+        train: the real rows that the synthesizer has seen.
+        holdout: real rows that nothing has seen; the control of every attack, the test set of every utility number.
+        synthetic: the curated rows that are to be emitted.
+        probe: rows of the same synthesizer with the class frequencies of train, for train-on-synthetic numbers.
+        mirror_keeps_label: see ImageSet.
+    """
+
+    train: Data
+    holdout: Data
+    synthetic: Data
+    size: EvaluationSize
+    seed: int = 0
+    probe: Data | None = None
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The random stream of one metric."""
+        return named_rng(self.seed, f"evaluate/{name}")
+
+    @cached_property
+    def matched(self) -> Matched:
+        """Equal numbers per class, so that a difference in class balance is not mistaken for a difference in rows."""
+        sets = (self.train, self.holdout, self.synthetic)
+        counts = [class_counts(data) for data in sets]
+        shared = {name: min(count.get(name, 0) for count in counts) for name in self.train.classes}
+        total = sum(shared.values())
+        if total == 0:
+            raise NotMeasurable("train, holdout and synthetic rows share no class")
+        scale = min(1.0, self.size.max_rows / total)
+        quota = {name: int(np.ceil(count * scale)) for name, count in shared.items()}
+        return Matched(*(take_per_class(data, quota, self.rng("matched")) for data in sets))

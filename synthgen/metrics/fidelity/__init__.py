@@ -1,0 +1,1 @@
+"""Are the synthetic rows like real ones?"""

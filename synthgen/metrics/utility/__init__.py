@@ -1,0 +1,1 @@
+"""Do the synthetic rows help a classifier?"""

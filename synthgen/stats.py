@@ -1,0 +1,96 @@
+"""Confidence intervals and named random streams."""
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats as scipy_stats
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def named_rng(seed: int, name: str) -> np.random.Generator:
+    """The random stream of one purpose: adding a stage does not move the randomness of another."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))))
+
+
+def clopper_pearson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a rate, in [0, 1]. No trials: (0, 1). Source: Clopper and Pearson 1934."""
+    if trials == 0:
+        return 0.0, 1.0
+    alpha = 1 - confidence
+    low = scipy_stats.beta.ppf(alpha / 2, successes, trials - successes + 1) if successes else 0.0
+    high = scipy_stats.beta.ppf(1 - alpha / 2, successes + 1, trials - successes) if successes < trials else 1.0
+    return float(low), float(high)
+
+
+def wilson_interval(successes: float, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a rate, in [0, 1]. No trials: (0, 1). Source: Wilson 1927."""
+    if trials == 0:
+        return 0.0, 1.0
+    z = float(scipy_stats.norm.ppf(0.5 + confidence / 2))
+    rate = successes / trials
+    centre = rate + z * z / (2 * trials)
+    spread = z * float(np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)))
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def rate_difference_interval(
+    first: tuple[int, int], second: tuple[int, int], *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of rate(first) - rate(second), each (successes, trials). Source: Newcombe 1998, method 10."""
+    (a, n), (b, m) = first, second
+    if n == 0 or m == 0:
+        return -1.0, 1.0
+    p, q = a / n, b / m
+    p_low, p_high = wilson_interval(a, n, confidence=confidence)
+    q_low, q_high = wilson_interval(b, m, confidence=confidence)
+    low = p - q - float(np.hypot(p - p_low, q_high - q))
+    high = p - q + float(np.hypot(p_high - p, q - q_low))
+    return low, high
+
+
+def auc_interval(auc: float, positives: int, negatives: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of an area under the ROC curve, in [0, 1]. Source: Hanley and McNeil 1982."""
+    if positives == 0 or negatives == 0:
+        return 0.0, 1.0
+    q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc * auc) + (negatives - 1) * (q2 - auc * auc)
+    # At auc = 0 or 1 the formula gives 0: keep at least the width of one discordant pair.
+    floor = 1 / (4 * positives * negatives)
+    spread = float(scipy_stats.norm.ppf(0.5 + confidence / 2)) * float(
+        np.sqrt(max(variance / (positives * negatives), floor))
+    )
+    return max(0.0, auc - spread), min(1.0, auc + spread)
+
+
+def t_interval(values: FloatArray, *, extra_variance: float = 0.0, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of paired differences, float64 [k], k >= 2, Student's t.
+
+    Args:
+        values: one difference per seed.
+        extra_variance: variance of the mean that all seeds share, such as that of the test rows.
+    """
+    k = len(values)
+    if k < 2:
+        return -np.inf, np.inf
+    variance = float(np.var(values, ddof=1)) / k + extra_variance
+    spread = float(scipy_stats.t.ppf(0.5 + confidence / 2, k - 1)) * float(np.sqrt(variance))
+    mean = float(np.mean(values))
+    return mean - spread, mean + spread
+
+
+def bootstrap_interval(
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    n: int,
+    *,
+    rounds: int,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of `statistic(index)` over `rounds` resamples of n rows. Source: Efron 1979."""
+    draws = np.array([statistic(rng.integers(0, n, n)) for _ in range(rounds)])
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

@@ -1,0 +1,39 @@
+"""The interface of every synthesizer. tests/contract/test_synthesizers.py is its definition."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+
+from synthgen.datasets import Data, Labels
+
+
+class Synthesizer(Protocol):
+    """Learns from labelled data and draws more of it.
+
+    Contract: schema and dtypes kept (modelled columns), n and label quotas exact, same seed same bytes,
+    save -> load -> same sample, global random state untouched, saved files hold no training row and execute nothing.
+    """
+
+    def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
+        """The fitted synthesizer. With `checkpoint`, training saves itself there at every tick and continues from it."""
+        ...
+
+    def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> Data:
+        """Exactly n rows; row i has class labels[i] (str [n]). labels None: classes as frequent as in train."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write safetensors and JSON."""
+        ...
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """The synthesizer that `save` wrote."""
+        ...
+
+    @property
+    def history(self) -> Sequence[dict[str, float]]:
+        """Training numbers, one dict per tick with at least "step" and "seconds"; empty when nothing is trained."""
+        ...
