@@ -51,7 +51,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Table:
-    """Labelled rows. `frame` has a RangeIndex and exactly the columns of the schema (real rows) or its modelled ones."""
+    """Labelled rows. `frame` has a RangeIndex and the columns of the schema; synthetic rows have the modelled ones."""
 
     frame: pd.DataFrame
     schema: Schema
@@ -256,3 +256,20 @@ class Ingested:
     data: Data
     parts: npt.NDArray[np.str_] | None = None
     problems: Sequence[Mapping[str, str | None]] = field(default_factory=tuple)
+
+    def save(self, directory: Path) -> None:
+        """Write data/, parts.json and problems.json."""
+        self.data.save(directory / "data")
+        parts = None if self.parts is None else self.parts.tolist()
+        (directory / "parts.json").write_text(json.dumps(parts))
+        (directory / "problems.json").write_text(json.dumps(list(self.problems)))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Ingested":
+        """What `save` wrote."""
+        parts = json.loads((directory / "parts.json").read_text())
+        return cls(
+            data=load_data(directory / "data"),
+            parts=None if parts is None else np.asarray(parts, dtype=np.str_),
+            problems=json.loads((directory / "problems.json").read_text()),
+        )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import secrets
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,8 @@ from filelock import FileLock
 from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.errors import IntegrityError, UsageError
+
+logger = logging.getLogger(__name__)
 
 # Raised by hand when a stage computes something else than before from the same inputs.
 STAGE_VERSIONS: Mapping[str, int] = {
@@ -99,7 +102,9 @@ class Workspace:
         with FileLock(f"{final}.lock"):
             done = _finished(final)
             if done is not None:
+                logger.info("reuse stage=%s key=%s", stage, key, extra={"stage": stage, "state": "reused"})
                 return Ref(stage, key, str(final), True, done)
+            logger.info("build stage=%s key=%s", stage, key, extra={"stage": stage, "state": "running"})
             started = time.monotonic()
             partial = final.with_name(f"{key}.partial")
             partial.mkdir(exist_ok=True)
@@ -107,6 +112,7 @@ class Workspace:
             seconds = round(time.monotonic() - started, 3)
             write_json(partial / _DONE, {"seconds": seconds, "files": _hashes(partial)})
             partial.rename(final)
+            logger.info("built stage=%s seconds=%.1f", stage, seconds, extra={"stage": stage, "state": "done"})
             return Ref(stage, key, str(final), False, seconds)
 
 
@@ -172,11 +178,11 @@ class Run:
         """Add fields to run.json."""
         write_json(self.record_path, {**self.record(), **fields})
 
-    def adopt(self, artifact: Ref, name: str) -> Path:
-        """Copy an artifact's files into the run folder under `name`, by hard link where possible."""
+    def adopt(self, source: Path, name: str) -> Path:
+        """Bring files of an artifact into the run folder under `name`, by hard link where possible."""
         target = self.directory / name
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(artifact.directory, target, copy_function=_link, ignore=shutil.ignore_patterns(_DONE))
+        shutil.copytree(source, target, copy_function=_link)
         return target
 
 
@@ -264,8 +270,3 @@ def verify_manifest(directory: Path) -> dict[str, Any]:
         if sha256_file(directory / name) != digest:
             raise IntegrityError(f"file {name!r} differs from its SHA-256 in the manifest", where=str(directory))
     return manifest
-
-
-def public_ref(ref: Ref) -> dict[str, Any]:
-    """The reference as it stands in run.json."""
-    return asdict(ref)

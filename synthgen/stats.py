@@ -15,8 +15,11 @@ def named_rng(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))))
 
 
-def clopper_pearson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a rate, in [0, 1]. No trials: (0, 1). Source: Clopper and Pearson 1934."""
+def clopper_pearson(successes: float, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a rate, in [0, 1]. No trials: (0, 1). Source: Clopper and Pearson 1934.
+
+    A fraction of a success (an expected count over ties) is interpolated by the beta distribution.
+    """
     if trials == 0:
         return 0.0, 1.0
     alpha = 1 - confidence
@@ -94,3 +97,38 @@ def bootstrap_interval(
     draws = np.array([statistic(rng.integers(0, n, n)) for _ in range(rounds)])
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def normal_interval(
+    value: float, standard_error: float, *, lowest: float = -np.inf, highest: float = np.inf, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of an estimate with a known standard error, cut to [lowest, highest]."""
+    spread = float(scipy_stats.norm.ppf(0.5 + confidence / 2)) * standard_error
+    return max(lowest, value - spread), min(highest, value + spread)
+
+
+def auc_influence(scores: FloatArray, is_positive: npt.NDArray[np.bool_]) -> tuple[float, FloatArray]:
+    """Area under the ROC curve and how far each row moves it, float64 [n].
+
+    The influences sum to 0 within each side, and the sum of their squares is the variance of the area. That is the
+    limit of a bootstrap over rows, without its noise. Both sides must have a row. Source: DeLong 1988.
+    """
+    ranks = scipy_stats.rankdata(scores)
+    positives, negatives = int(is_positive.sum()), int((~is_positive).sum())
+    placement = np.empty(len(scores))
+    # Share of the other side that a row lies on the right side of; a tie counts one half.
+    placement[is_positive] = (ranks[is_positive] - scipy_stats.rankdata(scores[is_positive])) / negatives
+    placement[~is_positive] = 1 - (ranks[~is_positive] - scipy_stats.rankdata(scores[~is_positive])) / positives
+    auc = float(placement[is_positive].mean())
+    return auc, (placement - auc) / np.where(is_positive, positives, negatives)
+
+
+def paired_rate_variance(differences: FloatArray) -> float:
+    """Variance of the mean of paired differences of correct and wrong, float64 [n] in [-1, 1].
+
+    Half an observation is added to each of the four outcomes, so that few rows without a difference do not claim
+    certainty. Source: Agresti and Min 2005.
+    """
+    n = len(differences) + 2
+    mean = float(differences.sum()) / n
+    return (float(np.square(differences).sum() + 1) / n - mean * mean) / n

@@ -4,14 +4,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from synthgen.config import EvaluationSize
-from synthgen.datasets import Data, class_counts, take_per_class
+from synthgen.datasets import Data, ImageSet, class_counts, take_per_class
 from synthgen.stats import named_rng
 
 
 class NotMeasurable(Exception):
     """A metric says why it cannot be computed on this data; it becomes a `NotMeasured`, never a number."""
+
+
+def canonical(data: Data) -> Data:
+    """The same rows in an order that depends on their content alone: neither row nor column order moves a number."""
+    if isinstance(data, ImageSet):
+        return data.take(np.argsort(data.row_keys(), kind="stable").astype(np.int64))
+    keys = pd.util.hash_pandas_object(data.frame[sorted(data.schema.modelled)], index=False)
+    return data.take(np.argsort(keys.to_numpy(), kind="stable").astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Matched:
         return len(self.synthetic)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Real and synthetic data to compare.
 
@@ -60,4 +69,5 @@ class Evaluation:
             raise NotMeasurable("train, holdout and synthetic rows share no class")
         scale = min(1.0, self.size.max_rows / total)
         quota = {name: int(np.ceil(count * scale)) for name, count in shared.items()}
-        return Matched(*(take_per_class(data, quota, self.rng("matched")) for data in sets))
+        rng = self.rng("matched")
+        return Matched(*(take_per_class(canonical(data), quota, rng) for data in sets))

@@ -17,7 +17,7 @@ class Synthesizer(Protocol):
     """
 
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
-        """The fitted synthesizer. With `checkpoint`, training saves itself there at every tick and continues from it."""
+        """The fitted synthesizer. With a `checkpoint` folder, training saves itself there and continues from it."""
         ...
 
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> Data:

@@ -1,0 +1,58 @@
+"""The augmentation flow: ingest, split, fit, sample, curate, evaluate, judge, emit, track.
+
+Call `pipelines.bootstrap.bootstrap(workspace)` before this module is imported.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from prefect import flow, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, State
+
+from synthgen.augmentation import Outcome, run_augmentation
+from synthgen.config import RunConfig, parse_config
+from synthgen.findings import Report
+from synthgen.runs import Ref, Workspace, read_json
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfig, /, *a: P.args, **k: P.kwargs) -> R:
+    """The stage as a Prefect task. Artifacts are keyed by content in the workspace, so Prefect caches nothing."""
+
+    def body(*args: Any, **kwargs: Any) -> Any:
+        result = stage(*args, **kwargs)
+        if isinstance(result, Ref) and result.reused:
+            # Shown as "Cached" in the Prefect UI, as its own cache hits are.
+            reused: State[Ref] = Completed(data=result, name="Cached")
+            return reused
+        return result
+
+    wrapped = task(body, name=stage.__name__, cache_policy=NO_CACHE, persist_result=False)
+    result: R = wrapped(config, *a, return_state=True, **k).result()
+    return result
+
+
+@flow(name="augment", persist_result=False, validate_parameters=False)
+def augment_flow(config: dict[str, Any], workspace: str, force: bool = False, fresh: Sequence[str] = ()) -> Outcome:
+    """One augmentation run on the workspace; the outcome is what `synthgen run --json` prints."""
+    links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
+    outcome = run_augmentation(
+        parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh, call=call_as_task, links=links
+    )
+    report = Report.from_json(read_json(Path(outcome.report_json)))
+    create_markdown_artifact(markdown=verdict_markdown(report, outcome), key="verdict", description=outcome.run_id)
+    return outcome
+
+
+def verdict_markdown(report: Report, outcome: Outcome) -> str:
+    """The verdict table for the Prefect UI."""
+    rows = [f"| {item.metric} | {item.rule} | {item.verdict} | {item.remark} |" for item in report.judgements]
+    places = [f"- {name}: `{value}`" for name, value in asdict(outcome).items() if name.endswith(("_html", "_dir"))]
+    table = ["| gate | limit | verdict | remark |", "|---|---|---|---|", *rows]
+    return "\n".join([f"# {report.verdict}", "", *table, "", *places])

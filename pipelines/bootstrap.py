@@ -1,0 +1,36 @@
+"""Settings that Prefect and MLflow read when they are imported. Call it before either is."""
+
+import os
+from pathlib import Path
+
+from synthgen.runs import Workspace
+
+
+def bootstrap(workspace: Workspace) -> None:
+    """Make both run embedded under the workspace, quiet and offline, unless the environment says otherwise."""
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    defaults = {
+        "PREFECT_HOME": str((workspace.root / "prefect").absolute()),
+        # With analytics on, the embedded database answers "database is locked".
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+        # The default of 20 s is too short for a first start (migrations) on a busy machine.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        # The terminal belongs to the progress bar and the verdict; the API still receives every record.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "synthgen",
+        "PREFECT_CLI_PROMPT": "false",
+        "MLFLOW_TRACKING_URI": workspace.mlflow_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)
+
+
+def workspace_at(path: Path | None) -> Workspace:
+    """The workspace given, else SYNTHGEN_WORKSPACE, else ./synthgen-workspace."""
+    return Workspace(Path(path or os.environ.get("SYNTHGEN_WORKSPACE", "synthgen-workspace")).absolute())

@@ -1,0 +1,116 @@
+"""`synthgen check`: what a run would do, without doing it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from synthgen.config import RunConfig
+from synthgen.curation.plan import planned_counts
+from synthgen.datasets import Data, Ingested, Splits, Table
+from synthgen.errors import name_list
+from synthgen.findings import Problem, Rule
+from synthgen.gates import rules_for
+from synthgen.sources import read
+from synthgen.splitting import split, split_problems
+from synthgen.stages import modality_of, present_classes
+from synthgen.stats import named_rng
+from synthgen.synthesizers import create
+
+_MARKS = {"error": "[red]✗[/red]", "warning": "[yellow]![/yellow]", "info": "[dim]·[/dim]"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `check` found."""
+
+    name: str
+    purpose: str
+    shape: str
+    columns: Mapping[str, Sequence[str]]
+    classes: Mapping[str, Mapping[str, int]]
+    synthesizer: str
+    training: str
+    gates: Sequence[Rule]
+    problems: Sequence[Problem]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `check --json`."""
+        return {**asdict(self), "gates": [{**asdict(rule), "text": rule.text} for rule in self.gates]}
+
+
+def look(config: RunConfig) -> Plan:
+    """Read and split the data and lay out the run; raises what a run would raise before training."""
+    ingested = read(config.source, seed=config.seed, split_column=config.split.column)
+    splits = split(ingested, config.split, named_rng(config.seed, "split"))
+    modality = modality_of(splits.train)
+    model = create(config.synthesizer, splits.train)
+    found = [Problem(**{str(key): value for key, value in item.items()}) for item in ingested.problems]  # type: ignore[arg-type]  # JSON of a Problem
+    return Plan(
+        name=config.name,
+        purpose=config.purpose,
+        shape=_shape(ingested.data),
+        columns=_columns(ingested),
+        classes=_classes(config, splits),
+        synthesizer=type(model).__name__,
+        training=_training(config),
+        gates=rules_for(modality, config.purpose, config.gates),
+        problems=[*found, *split_problems(splits)],
+    )
+
+
+def _shape(data: Data) -> str:
+    if isinstance(data, Table):
+        return f"{len(data):,} rows × {len(data.frame.columns)} columns"
+    channels, height, width = data.images.shape[1:]
+    colour = "grey" if channels == 1 else "RGB"
+    return f"{len(data):,} {colour} images of {width} × {height} px, {data.images.dtype}"
+
+
+def _columns(ingested: Ingested) -> dict[str, list[str]]:
+    if not isinstance(ingested.data, Table):
+        return {}
+    kinds = ingested.data.schema.kinds
+    return {kind: [name for name in kinds if kinds[name] == kind] for kind, _ in Counter(kinds.values()).most_common()}
+
+
+def _classes(config: RunConfig, splits: Splits) -> dict[str, dict[str, int]]:
+    parts = {name: present_classes(part) for name, part in splits.parts()}
+    planned = planned_counts(config.plan, parts["train"])
+    names = sorted(set().union(*parts.values()))
+    return {
+        name: {**{part: counts.get(name, 0) for part, counts in parts.items()}, "synthetic": planned.get(name, 0)}
+        for name in names
+    }
+
+
+def _training(config: RunConfig) -> str:
+    steps = getattr(config.synthesizer, "budget_steps", None)
+    minutes = getattr(config.synthesizer, "budget_minutes", None)
+    if steps:
+        return f"{steps:,} steps"
+    return f"at most {minutes:g} minutes" if minutes else "none"
+
+
+def show(plan: Plan, console: Console) -> None:
+    """Print the plan for a person."""
+    console.print(f"[bold]{plan.name}[/bold]: {plan.shape}; purpose {plan.purpose}", highlight=False)
+    for kind, names in plan.columns.items():
+        console.print(f"  {kind:<12}{escape(name_list(names))}", highlight=False)
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for title in ("class", "train", "valid", "holdout", "synthetic to make"):
+        grid.add_column(title, justify="left" if title == "class" else "right")
+    for name, counts in plan.classes.items():
+        grid.add_row(escape(name), *(f"{count:,}" for count in counts.values()))
+    console.print(grid)
+    console.print(f"model      {plan.synthesizer}, training {plan.training}", highlight=False)
+    required = [f"{rule.metric} {rule.text}" for rule in plan.gates if rule.required]
+    console.print(f"gates      {'; '.join(required)}", highlight=False)
+    for problem in plan.problems:
+        hint = f" [dim]{escape(problem.hint)}[/dim]" if problem.hint else ""
+        console.print(f"{_MARKS[problem.severity]} {escape(problem.message)}{hint}", highlight=False)
+    console.print("nothing was trained or written", style="dim")

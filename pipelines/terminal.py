@@ -1,0 +1,161 @@
+"""What a person sees in the terminal: progress on stderr, the verdict table on stdout."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from synthgen.findings import Finding, Judgement, Report, Verdict
+from synthgen.progress import Tick
+
+SYMBOLS: Mapping[Verdict, tuple[str, str]] = {
+    Verdict.PASS: ("✓", "green"),
+    Verdict.INCONCLUSIVE: ("?", "yellow"),
+    Verdict.NOT_AUDITED: ("–", "yellow"),
+    Verdict.FAIL: ("✗", "red"),
+}
+# Without a terminal (CI, a log file) one line per so many seconds is enough.
+_PLAIN_SECONDS = 10.0
+
+
+class _StageHandler(logging.Handler):
+    """Turns the log records of stages, steps and ticks into progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tick = getattr(record, "tick", None)
+        if isinstance(tick, Tick):
+            self.show_tick(tick)
+        elif (stage := getattr(record, "stage", None)) is not None:
+            self.show_stage(str(stage), str(getattr(record, "state", "")), str(getattr(record, "step", "")))
+
+    def show_tick(self, tick: Tick) -> None:
+        raise AssertionError("a progress handler shows ticks")
+
+    def show_stage(self, stage: str, state: str, step: str) -> None:
+        raise AssertionError("a progress handler shows stages")
+
+
+class BarHandler(_StageHandler):
+    """One live line per stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def show_tick(self, tick: Tick) -> None:
+        numbers = " ".join(f"{name} {value:.3g}" for name, value in list(tick.numbers.items())[:3])
+        text = f"{tick.done:,} {tick.unit}s · {tick.rate:,.0f}/s · {tick.seconds_left:,.0f} s left · {numbers}"
+        self._progress.update(self._task(tick.stage), completed=tick.share, total=1.0, detail=text)
+
+    def show_stage(self, stage: str, state: str, step: str) -> None:
+        task = self._task(stage)
+        if state == "running":
+            self._progress.update(task, detail=step)
+        else:
+            self._progress.update(task, completed=1.0, total=1.0, detail="reused" if state == "reused" else "")
+            self._progress.stop_task(task)
+
+    def _task(self, stage: str) -> TaskID:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=None, detail="")
+        return self._tasks[stage]
+
+
+class LineHandler(_StageHandler):
+    """Plain lines for a stream that is no terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = 0.0
+
+    def show_tick(self, tick: Tick) -> None:
+        if time.monotonic() - self._last < _PLAIN_SECONDS:
+            return
+        self._last = time.monotonic()
+        line = f"{tick.stage:>9} {tick.share:4.0%} {tick.done:,} {tick.unit}s, {tick.rate:,.0f}/s"
+        print(f"{line}, {tick.seconds_left:,.0f} s left", file=sys.stderr, flush=True)
+
+    def show_stage(self, stage: str, state: str, step: str) -> None:
+        if step:
+            return
+        print(f"{stage:>9} {state}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_shown(*, enabled: bool) -> Iterator[None]:
+    """Show the progress of all stages inside the block."""
+    logger = logging.getLogger("synthgen")
+    logger.setLevel(logging.INFO)
+    if not enabled:
+        yield
+        return
+    if not sys.stderr.isatty():
+        with _attached(logger, LineHandler()):
+            yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description:>9}"), BarColumn(24), TimeElapsedColumn())
+    progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=Console(stderr=True))
+    with progress, _attached(logger, BarHandler(progress)):
+        yield
+
+
+@contextmanager
+def _attached(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def number(value: float | None) -> str:
+    """A number as a person writes it: three significant digits."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """The verdict with symbol and colour."""
+    symbol, colour = SYMBOLS[verdict]
+    return Text(f"{symbol} {verdict}", style=f"bold {colour}")
+
+
+def gate_table(report: Report, questions: Mapping[str, str]) -> Table:
+    """The table of gates: required ones first, each with value, interval, control, limit and verdict."""
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for title, justify in (("Question", "left"), ("Value", "right"), ("95 % interval", "right"), ("Real", "right")):
+        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]  # rich types it as a Literal
+    table.add_column("Limit")
+    table.add_column("Verdict", no_wrap=True)
+    for judgement in sorted(report.judgements, key=lambda item: not item.required):
+        table.add_row(*_gate_row(judgement, report.finding(judgement.metric), questions))
+    return table
+
+
+def _gate_row(judgement: Judgement, finding: Finding | None, questions: Mapping[str, str]) -> tuple[Text | str, ...]:
+    question = Text(questions.get(judgement.metric, judgement.metric))
+    if judgement.remark:
+        question.append(f"\n  {judgement.remark}", style="dim")
+    verdict = verdict_text(judgement.verdict)
+    if not judgement.required:
+        verdict.append(" (warns only)", style="dim")
+    if finding is None:
+        return question, "–", "–", "–", judgement.rule, verdict
+    interval = f"{number(finding.low)} – {number(finding.high)}"
+    return question, number(finding.value), interval, number(finding.reference), judgement.rule, verdict
+
+
+def print_places(console: Console, places: Mapping[str, str]) -> None:
+    """Where things are, one line each, never wrapped so that they can be copied."""
+    width = max(map(len, places))
+    for name, place in places.items():
+        console.print(f"  [bold]{name:<{width}}[/bold]  {escape(place)}", soft_wrap=True, highlight=False)

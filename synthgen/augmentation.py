@@ -1,0 +1,118 @@
+"""One augmentation run: the stages in order, the same for plain calls and for an orchestrator."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from synthgen import stages, tracking
+from synthgen.config import RunConfig
+from synthgen.datasets import load_data
+from synthgen.findings import EXIT_CODES
+from synthgen.runs import Ref, Run, Workspace, read_json
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StageCaller(Protocol):
+    """How a stage is called: plainly, or as an orchestrator's task."""
+
+    def __call__(
+        self, stage: Callable[Concatenate[RunConfig, P], R], config: RunConfig, /, *a: P.args, **k: P.kwargs
+    ) -> R:
+        """The stage's result."""
+        ...
+
+
+def call_plainly(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfig, /, *a: P.args, **k: P.kwargs) -> R:
+    """The stage called as the function that it is."""
+    return stage(config, *a, **k)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to; the content of `synthgen run --json`."""
+
+    run_id: str
+    run_dir: str
+    verdict: str
+    exit_code: int
+    report_html: str
+    report_json: str
+    dataset_dir: str | None
+    mlflow_run_id: str | None
+    reused_stages: list[str]
+    seconds: float
+
+
+def run_augmentation(
+    config: RunConfig,
+    workspace: Workspace,
+    *,
+    force: bool = False,
+    fresh: Collection[str] = (),
+    call: StageCaller = call_plainly,
+    links: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Ingest, split, fit, sample, curate, evaluate, judge, emit, track.
+
+    Args:
+        force: emit the dataset whatever the verdict, marked as not passed.
+        fresh: stages that the caller has built for this very run, so that they do not count as reused.
+        call: how each stage is called.
+        links: tags for the tracked run, such as the id of the orchestrator's run.
+    """
+    started = time.monotonic()
+    run = Run.create(workspace, config, stages.config_hash(config))
+    mlflow_run_id = call(tracking.start, config, run, workspace, dict(links or {}))
+    try:
+        artifacts = _build(config, workspace, run, call)
+        report = call(stages.judge_run, config, run, artifacts["split"], artifacts["evaluate"])
+        dataset = call(stages.emit, config, run, artifacts["split"], artifacts["curate"], report, force=force)
+        page = call(stages.write_report, config, run, report, artifacts)
+    except BaseException as error:
+        killed = isinstance(error, KeyboardInterrupt)
+        run.update(state="interrupted" if killed else "failed", error=str(error) or type(error).__name__)
+        tracking.fail(run, workspace, mlflow_run_id, str(error) or type(error).__name__, killed=killed)
+        raise
+    outcome = Outcome(
+        run_id=run.id,
+        run_dir=str(run.directory),
+        verdict=str(report.verdict),
+        exit_code=EXIT_CODES[report.verdict],
+        report_html=str(page),
+        report_json=str(page.with_suffix(".json")),
+        dataset_dir=str(dataset) if dataset else None,
+        mlflow_run_id=mlflow_run_id,
+        reused_stages=[name for name, ref in artifacts.items() if ref.reused and name not in fresh],
+        seconds=round(time.monotonic() - started, 1),
+    )
+    run.update(state="finished", verdict=outcome.verdict, seconds=outcome.seconds, dataset_dir=outcome.dataset_dir)
+    call(stages.track, config, run, workspace, mlflow_run_id, report, artifacts["fit"])
+    return outcome
+
+
+def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller) -> dict[str, Ref]:
+    data = call(stages.ingest, config, workspace)
+    splits = call(stages.split_data, config, workspace, data)
+    _record_real(run, data, splits)
+    model = call(stages.fit, config, workspace, splits)
+    run.adopt(model.directory / "model", "model")
+    candidates = call(stages.sample, config, workspace, splits, model)
+    synthetic = call(stages.curate_candidates, config, workspace, splits, model, candidates)
+    rows = load_data(synthetic.directory / "synthetic")
+    run.update(synthetic_sha256=rows.fingerprint(), synthetic_rows=len(rows))
+    evaluation = call(stages.evaluate, config, workspace, splits, synthetic)
+    refs = (data, splits, model, candidates, synthetic, evaluation)
+    run.update(stages={ref.stage: {"key": ref.key, "reused": ref.reused, "seconds": ref.seconds} for ref in refs})
+    return {ref.stage: ref for ref in refs}
+
+
+def _record_real(run: Run, data: Ref, splits: Ref) -> None:
+    facts = read_json(data.directory / "fingerprint.json")
+    rows = {part: len(load_data(splits.directory / part)) for part in ("train", "valid", "holdout")}
+    run.update(data_sha256=facts["sha256"], real_rows=facts["rows"], split_rows=rows)

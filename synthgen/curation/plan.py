@@ -1,0 +1,48 @@
+"""How many synthetic rows of each class a plan asks for."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from synthgen.config import BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan
+from synthgen.errors import ConfigError, unknown_name
+
+
+def planned_counts(plan: PlanConfig, train_counts: Mapping[str, int]) -> dict[str, int]:
+    """Synthetic rows to make of each class with at least one.
+
+    Raises:
+        ConfigError: the plan names an unknown class, or asks for nothing.
+    """
+    match plan:
+        case BalancePlan():
+            goal = round(plan.share * max(train_counts.values()))
+            counts = {name: max(0, goal - count) for name, count in train_counts.items()}
+        case RowsPlan():
+            counts = _proportional(plan.rows, train_counts)
+        case RatioPlan():
+            counts = _proportional(round(plan.ratio * sum(train_counts.values())), train_counts)
+        case PerClassPlan():
+            for name in plan.per_class:
+                if name not in train_counts:
+                    raise ConfigError(unknown_name("class", name, train_counts), where="plan.per_class")
+            counts = dict(plan.per_class)
+    wanted = {name: count for name, count in counts.items() if count > 0}
+    if not wanted:
+        raise ConfigError(
+            f"plan {plan.kind!r} asks for no synthetic rows: the classes of train are balanced already",
+            where="plan",
+            hint="use plan: {kind: ratio, ratio: 0.5} to add rows of every class",
+        )
+    return wanted
+
+
+def _proportional(total: int, train_counts: Mapping[str, int]) -> dict[str, int]:
+    names = list(train_counts)
+    exact = np.array([train_counts[name] for name in names], dtype=np.float64)
+    exact *= total / exact.sum()
+    counts = np.floor(exact).astype(int)
+    # Largest remainders first, so that the counts add up to the total.
+    for position in np.argsort(counts - exact, kind="stable")[: total - int(counts.sum())]:
+        counts[position] += 1
+    return dict(zip(names, counts.tolist(), strict=True))

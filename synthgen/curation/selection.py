@@ -1,0 +1,140 @@
+"""Choosing what is emitted: candidates without copies, calibrated, every quota filled by drawing again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.config import CurationConfig
+from synthgen.curation.calibrate import calibrate
+from synthgen.datasets import Data, ImageSet, Keys, Labels, Table, class_counts, class_rows, concat
+from synthgen.errors import TrainingError
+from synthgen.metrics.privacy.near_copies import copy_threshold, nearest_correlation
+
+Draw = Callable[[Labels, np.random.Generator], Data]
+Mask = npt.NDArray[np.bool_]
+
+# After so many rounds of drawing again what is still missing is not going to come.
+MAX_ROUNDS = 8
+# Candidates per emitted row when calibration chooses among them; more help more, see TABULAR measurements.
+OVERSAMPLING = 4
+
+
+@dataclass
+class CurationRecord:
+    """What curation did, for the report."""
+
+    drawn: int = 0
+    exact_copies: int = 0
+    near_copies: int = 0
+    near_copy_threshold: float | None = None
+    copies_kept: int = 0
+    rounds: int = 0
+    dropped_per_class: dict[str, int] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What makes a candidate a copy: the keys of training rows and, for images, a correlation threshold."""
+
+    train: Data
+    train_keys: Keys
+    threshold: float | None
+
+    @classmethod
+    def of(cls, train: Data, valid: Data, config: CurationConfig) -> "Screen":
+        """The screen for these training rows; the threshold comes from valid, never from the holdout."""
+        threshold = None
+        if isinstance(train, ImageSet) and isinstance(valid, ImageSet) and config.near_copies == "drop":
+            threshold = copy_threshold(valid, train)
+        return cls(train, np.unique(train.row_keys()), threshold)
+
+    def copies(self, candidates: Data, record: CurationRecord) -> Mask:
+        """True for candidates that copy a training row; counts them in the record."""
+        exact = np.isin(candidates.row_keys(), self.train_keys)
+        record.exact_copies += int(exact.sum())
+        near = np.zeros(len(candidates), dtype=bool)
+        if self.threshold is not None and isinstance(candidates, ImageSet) and isinstance(self.train, ImageSet):
+            correlation, _ = nearest_correlation(candidates, self.train)
+            near = (correlation > self.threshold) & ~exact
+            record.near_copies += int(near.sum())
+            record.near_copy_threshold = self.threshold
+        return np.asarray(exact | near)
+
+
+def curate(
+    candidates: Data,
+    quota: Mapping[str, int],
+    draw: Draw,
+    screen: Screen,
+    config: CurationConfig,
+    rng: np.random.Generator,
+) -> tuple[Data, CurationRecord]:
+    """Exactly quota[class] rows of each class, and what was done to get them.
+
+    Copies of training rows are dropped and drawn again. Where a class offers little else (few columns with few
+    values coincide by chance), what cannot be replaced in `MAX_ROUNDS` is filled with the copies, and counted.
+
+    Raises:
+        TrainingError: a class cannot be filled at all.
+    """
+    record = CurationRecord()
+    fresh, spare = _screened(candidates, screen, record)
+    pool = fresh
+    while record.rounds < MAX_ROUNDS and (missing := _missing(pool, quota)):
+        record.rounds += 1
+        drawn = draw(_labels_for({name: count + count // 4 + 4 for name, count in missing.items()}), rng)
+        fresh, copies = _screened(drawn, screen, record)
+        pool, spare = concat([pool, fresh]), concat([spare, copies])
+    if missing := _missing(pool, quota):
+        record.copies_kept = sum(missing.values())
+        pool = concat([pool, _first_of_each(spare, missing)])
+        _require_full(pool, quota)
+    return _choose(pool, quota, screen, config, record, rng), record
+
+
+def _screened(candidates: Data, screen: Screen, record: CurationRecord) -> tuple[Data, Data]:
+    record.drawn += len(candidates)
+    copies = screen.copies(candidates, record)
+    for name, count in class_counts(candidates.take(np.flatnonzero(copies))).items():
+        if count:
+            record.dropped_per_class[name] = record.dropped_per_class.get(name, 0) + count
+    return candidates.take(np.flatnonzero(~copies)), candidates.take(np.flatnonzero(copies))
+
+
+def _missing(pool: Data, quota: Mapping[str, int]) -> dict[str, int]:
+    have = {name: len(class_rows(pool, name)) for name in quota}
+    return {name: count - have[name] for name, count in quota.items() if have[name] < count}
+
+
+def _labels_for(counts: Mapping[str, int]) -> Labels:
+    return np.repeat(np.array(list(counts), dtype=np.str_), list(counts.values()))
+
+
+def _first_of_each(data: Data, counts: Mapping[str, int]) -> Data:
+    index = np.concatenate([class_rows(data, name)[:count] for name, count in counts.items()])
+    return data.take(index.astype(np.int64))
+
+
+def _require_full(pool: Data, quota: Mapping[str, int]) -> None:
+    for name, count in _missing(pool, quota).items():
+        raise TrainingError(
+            f"class {name!r} could not be filled: {count} of {quota[name]} rows are missing after {MAX_ROUNDS} rounds",
+            hint="train longer, or ask for fewer rows of this class in plan",
+        )
+
+
+def _choose(
+    pool: Data,
+    quota: Mapping[str, int],
+    screen: Screen,
+    config: CurationConfig,
+    record: CurationRecord,
+    rng: np.random.Generator,
+) -> Data:
+    if config.calibrate and isinstance(pool, Table) and isinstance(screen.train, Table):
+        index, record.calibration = calibrate(pool, screen.train, quota, rng)
+        return pool.take(rng.permutation(index))
+    return _first_of_each(pool, quota)

@@ -1,0 +1,115 @@
+"""Emitted datasets as torch datasets."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from synthgen.errors import UsageError
+from synthgen.exporters.images import read_npz
+from synthgen.exporters.load import read_index, read_table, schema_of
+from synthgen.exporters.png import Image, decode_png
+
+FloatRows = npt.NDArray[np.float32]
+_SECONDS_PER_DAY = 86_400
+
+
+class LabelledTensors(Dataset[tuple[torch.Tensor, int]]):
+    """Pairs of float32 features and class index.
+
+    Attributes:
+        classes: class names; the index counts in them.
+        feature_names: columns of a table in order; empty for images.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], npt.NDArray[np.float32]],
+        codes: npt.NDArray[np.int64],
+        classes: tuple[str, ...],
+        feature_names: tuple[str, ...] = (),
+    ) -> None:
+        self.classes = classes
+        self.feature_names = feature_names
+        self._read = read
+        self._codes = codes
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(self._read(index)), int(self._codes[index])
+
+
+def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
+    """One part as tensors.
+
+    Images: float32 [c, h, w] in [0, 1]. Tables: float32 [columns], numbers as they are, dates in days since 1970,
+    categories as the position of the value among the sorted values of train; missing and unseen values NaN.
+    """
+    if manifest["modality"] == "images":
+        return _images(folder, manifest, split)
+    schema = schema_of(manifest)
+    if schema.label is None:
+        raise UsageError("the dataset has no label, so there is nothing to predict", where=str(folder))
+    frame = read_table(folder, manifest, split)
+    coding = read_table(folder, manifest, "train") if "train" in manifest["parts"] else frame
+    names = tuple(name for name in schema.features if name != "synthetic")
+    columns = [_numbers(frame[name], coding[name], schema.kinds[name]) for name in names]
+    rows = np.column_stack(columns) if columns else np.empty((len(frame), 0), dtype=np.float32)
+    codes = _codes(frame[schema.label].astype(str), manifest["classes"])
+    return LabelledTensors(partial(_row, rows), codes, tuple(manifest["classes"]), names)
+
+
+def _images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
+    if "folder" in manifest["formats"]:
+        index = read_index(folder, manifest, split)
+        read: Callable[[int], FloatRows] = partial(_png, index["path"].tolist())
+    else:
+        images, index = read_npz(folder, split)
+        read = partial(_array, images)
+    return LabelledTensors(read, _codes(index["label"], manifest["classes"]), tuple(manifest["classes"]))
+
+
+def _numbers(column: pd.Series, train: pd.Series, kind: str) -> FloatRows:
+    match kind:
+        case "categorical":
+            # Sorted, not in order of appearance: that order tells which split a row came from.
+            known = sorted(train.dropna().astype(str).unique())
+            codes = pd.Series(
+                pd.Categorical(column.astype(object).map(str, na_action="ignore"), categories=known)
+            ).cat.codes
+            return np.asarray(np.where(codes < 0, np.nan, codes), dtype=np.float32)
+        case "datetime":
+            days = (column - pd.Timestamp(0, tz=column.dt.tz)).dt.total_seconds() / _SECONDS_PER_DAY
+            return np.asarray(days, dtype=np.float32)
+        case _:
+            return np.asarray(column.astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan))
+
+
+def _codes(labels: pd.Series, classes: list[str]) -> npt.NDArray[np.int64]:
+    position = {name: code for code, name in enumerate(classes)}
+    return np.array([position[name] for name in labels], dtype=np.int64)
+
+
+# Module-level functions, not lambdas: a DataLoader's workers must be able to pickle them.
+def _row(rows: FloatRows, index: int) -> FloatRows:
+    return rows[index]
+
+
+def _array(images: Image, index: int) -> FloatRows:
+    return _scaled(images[index])
+
+
+def _png(paths: list[str], index: int) -> FloatRows:
+    return _scaled(decode_png(Path(paths[index]).read_bytes()))
+
+
+def _scaled(image: Image) -> FloatRows:
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)

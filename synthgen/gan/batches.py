@@ -1,0 +1,48 @@
+"""The training images as one tensor on the device, and random batches gathered from it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from synthgen.datasets import ImageSet
+
+# Drawing probability of a class ~ count ** 0.5: between as-is and balanced, see IMBALANCE in the tests' numbers.
+_CLASS_POWER = 0.5
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Images to draw from, with rare classes drawn more often than they occur.
+
+    Attributes:
+        images: uint8 or uint16 [n, c, *size]; one byte or two per value, scaled only after the gather.
+        codes: int64 [n].
+        cumulative: float64 [n], cumulative probability of each image, 1 at the end.
+        low, high: pixel values that become -1 and 1.
+    """
+
+    images: Tensor
+    codes: Tensor
+    cumulative: Tensor
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device, power: float = _CLASS_POWER) -> Self:
+        """The images of a set, on the device."""
+        codes = torch.from_numpy(data.codes).to(device)
+        counts = torch.bincount(codes, minlength=len(data.classes)).double()
+        weights = counts[codes] ** (power - 1)
+        cumulative = weights.cumsum(0) / weights.sum()
+        return cls(torch.from_numpy(data.images).to(device), codes, cumulative, *pixel_range)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n images float32 [n, c, *size] in [-1, 1], and their codes int64 [n]."""
+        points = torch.rand(n, dtype=torch.float64, device=self.codes.device, generator=generator)
+        # searchsorted, not multinomial: nothing waits for the device.
+        index = torch.searchsorted(self.cumulative, points).clamp(max=len(self.codes) - 1)
+        pixels = self.images[index].float()
+        scale = 2 / max(1, self.high - self.low)
+        return pixels.sub_(self.low).mul_(scale).sub_(1), self.codes[index]

@@ -1,0 +1,73 @@
+"""Gradient-boosted trees: the judge of fidelity, the learner of utility."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import xgboost
+
+from synthgen.datasets import Index
+from synthgen.stats import FloatArray
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Size of an ensemble of boosted trees, and the shares of rows and columns that each tree sees."""
+
+    rounds: int
+    depth: int
+    learning_rate: float
+    row_share: float = 0.8
+    column_share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a classifier learns from.
+
+    Attributes:
+        rows: float64 [n, d]; NaN is missing.
+        target: int64 [n], class of each row.
+        kinds: "q" (quantity) or "c" (category code) for each column.
+        weight: float64 [n], or None for equal weights.
+    """
+
+    rows: FloatArray
+    target: Index
+    kinds: Sequence[Literal["q", "c"]]
+    weight: FloatArray | None = None
+
+
+def class_probabilities(
+    examples: Examples, test_rows: FloatArray, *, classes: int, trees: Trees, seed: int
+) -> FloatArray:
+    """Probability of each class for each test row, float64 [n, classes].
+
+    One thread: sums then have one order, and the same seed gives the same numbers on every machine. Use `in_threads`
+    to train several at once.
+    """
+    kinds = list(examples.kinds)
+    data = xgboost.QuantileDMatrix(
+        examples.rows, label=examples.target, weight=examples.weight,
+        feature_types=kinds, enable_categorical=True, nthread=1,
+    )  # fmt: skip
+    test = xgboost.DMatrix(test_rows, feature_types=kinds, enable_categorical=True, nthread=1)
+    objective = {"objective": "binary:logistic"} if classes == 2 else {"objective": "multi:softprob", "num_class": classes}
+    settings = {
+        **objective, "max_depth": trees.depth, "learning_rate": trees.learning_rate, "tree_method": "hist",
+        "subsample": trees.row_share, "colsample_bytree": trees.column_share, "nthread": 1, "verbosity": 0,
+        "seed": seed,
+    }  # fmt: skip
+    found = xgboost.train(settings, data, num_boost_round=trees.rounds).predict(test).astype(np.float64)
+    return np.column_stack([1 - found, found]) if classes == 2 else found
+
+
+def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Results of the jobs in their order; xgboost leaves the interpreter lock while it works."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return [future.result() for future in [pool.submit(job) for job in jobs]]

@@ -1,0 +1,123 @@
+"""Do the synthetic images show the class that was asked for?"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from synthgen.datasets import ImageSet, Index, concat
+from synthgen.findings import Finding
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.image_classifier import (
+    Recipe,
+    balancing_weights,
+    fit_classifier,
+    in_batches,
+    pixels,
+    torch_generator,
+)
+from synthgen.metrics.image_features import FEATURE_PX, MINIMUM_IMAGES, ImageSets, image_sets
+from synthgen.stats import rate_difference_interval
+
+Hits = npt.NDArray[np.bool_]
+
+# Fewer synthetic images of a class do not decide a difference of two points.
+ENOUGH_IMAGES = 200
+
+
+def class_agreement(evaluation: Evaluation) -> Finding:
+    """Agreement of a classifier with the asked label, minus its accuracy on held-out images; the worst class.
+
+    Two classifiers, each trained on train and one half of the holdout, judge the other half; every synthetic image is
+    judged by one of them. So no image is judged by a classifier that has seen it, and synthetic images are judged by
+    one that has seen real images which their generator has not. Interval of a difference of rates: Newcombe 1998.
+    Idea: Shmelkov 2018, arXiv:1807.09499 (GAN-test).
+    """
+    sets = image_sets(evaluation)
+    real, synthetic = _judged(sets, evaluation.rng("class_agreement"))
+    per_class = {
+        name: _class_rates(real[sets.holdout.codes == code], synthetic[sets.synthetic.codes == code])
+        for code, name in enumerate(sets.train.classes)
+    }
+    measured = {name: rates for name, rates in per_class.items() if rates["n"] >= MINIMUM_IMAGES}
+    if not measured:
+        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
+    name = min(measured, key=lambda key: measured[key]["difference"])
+    worst = measured[name]
+    return Finding(
+        metric="class_agreement",
+        family="fidelity",
+        value=worst["difference"],
+        low=worst["low"],
+        high=worst["high"],
+        reference=0.0,
+        higher_is_better=True,
+        n=int(worst["n"]),
+        detail={
+            "worst_class": name,
+            "few": bool(min(rates["n_synthetic"] for rates in measured.values()) < ENOUGH_IMAGES),
+            "mean_difference": float(np.mean([rates["difference"] for rates in measured.values()])),
+            "per_class": measured,
+        },
+    )
+
+
+def _class_rates(real: Hits, synthetic: Hits) -> dict[str, float]:
+    n = min(len(real), len(synthetic))
+    if n == 0:
+        return {"n": 0}
+    low, high = rate_difference_interval((int(synthetic.sum()), len(synthetic)), (int(real.sum()), len(real)))
+    agreement, accuracy = float(synthetic.mean()), float(real.mean())
+    return {
+        "difference": agreement - accuracy,
+        "low": low,
+        "high": high,
+        "agreement": agreement,
+        "accuracy_real": accuracy,
+        "n": n,
+        "n_synthetic": len(synthetic),
+        "n_real": len(real),
+    }
+
+
+def _judged(sets: ImageSets, rng: np.random.Generator) -> tuple[Hits, Hits]:
+    """Whether the judge sees the label: of each held-out and of each synthetic image."""
+    fold_of_real = _folds(sets.holdout, rng)
+    fold_of_synthetic = rng.integers(0, 2, len(sets.synthetic))
+    real = np.zeros(len(sets.holdout), dtype=bool)
+    synthetic = np.zeros(len(sets.synthetic), dtype=bool)
+    for fold in (0, 1):
+        judged = np.flatnonzero(fold_of_real == fold)
+        seen = concat([sets.train, sets.holdout.take(np.flatnonzero(fold_of_real != fold))])
+        assert isinstance(seen, ImageSet)
+        asked = np.flatnonzero(fold_of_synthetic == fold)
+        real[judged], synthetic[asked] = _hits(
+            seen, sets.holdout.take(judged), sets.synthetic.take(asked), torch_generator(rng)
+        )
+    return real, synthetic
+
+
+def _folds(holdout: ImageSet, rng: np.random.Generator) -> Index:
+    """0 or 1 for each image, half of each class; images of a group stay together."""
+    if holdout.groups is not None:
+        names, group = np.unique(holdout.groups, return_inverse=True)
+        return np.asarray(rng.permutation(np.arange(len(names)) % 2)[group], dtype=np.int64)
+    folds = np.empty(len(holdout), dtype=np.int64)
+    for code in np.unique(holdout.codes):
+        rows = np.flatnonzero(holdout.codes == code)
+        folds[rows] = rng.permutation(np.arange(len(rows)) % 2)
+    return folds
+
+
+def _hits(seen: ImageSet, real: ImageSet, synthetic: ImageSet, generator: torch.Generator) -> tuple[Hits, Hits]:
+    codes = torch.from_numpy(seen.codes)
+    judge = fit_classifier(
+        pixels(seen, at_most_px=FEATURE_PX),
+        codes,
+        len(seen.classes),
+        generator,
+        recipe=Recipe(),
+        weights=balancing_weights(codes),
+    )
+    guesses = (in_batches(judge, pixels(part, at_most_px=FEATURE_PX)).argmax(1).numpy() for part in (real, synthetic))
+    first, second = (guess == part.codes for guess, part in zip(guesses, (real, synthetic), strict=True))
+    return first, second

@@ -1,0 +1,138 @@
+"""A small convolutional network: the judge of labels, the maker of features, the classifier of utility numbers."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from synthgen.datasets import ImageSet
+
+FEATURES = 64
+Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained. One cycle of the learning rate (Smith 2018, arXiv:1803.09820), AdamW."""
+
+    width: int = 16
+    steps: int = 400
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    label_smoothing: float = 0.05
+
+
+class SmallConvNet(nn.Module):
+    """At least three convolutions down to 4 px, a layer of 64 features, logits. Any size, any channels."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, *, width: int) -> None:
+        super().__init__()
+        channels, *sides = shape
+        halvings = max(math.ceil(math.log2(max(sides) / 4)), 0)
+        strides = [1] * max(3 - halvings, 0) + [2] * halvings
+        layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
+        for level, stride in enumerate(strides):
+            wider = width * min(2**level, 4)
+            layers += [nn.Conv2d(channels, wider, 3, stride, 1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+            channels = wider
+        for _ in range(halvings):
+            sides = [math.ceil(side / 2) for side in sides]
+        self.convolutions = nn.Sequential(*layers)
+        self.projection = nn.Linear(channels * math.prod(sides), FEATURES)
+        self.head = nn.Linear(FEATURES, classes)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """float32 [n, 64], before the last non-linearity: nearer to a Gaussian than after it."""
+        features: torch.Tensor = self.projection(self.convolutions(images).flatten(1))
+        return features
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits, float32 [n, classes]."""
+        logits: torch.Tensor = self.head(F.relu(self.features(images)))
+        return logits
+
+
+def pixels(data: ImageSet, *, at_most_px: int) -> torch.Tensor:
+    """float32 [n, c, h, w] in [-1, 1]; area-averaged so that the longer side has `at_most_px` pixels or fewer."""
+    images = torch.from_numpy(data.images.astype(np.float32)).mul_(2 / data.max_value).sub_(1)
+    scale = at_most_px / max(images.shape[2:])
+    if scale >= 1 or len(images) == 0:
+        return images
+    return F.interpolate(images, size=[max(round(side * scale), 1) for side in images.shape[2:]], mode="area")
+
+
+def build_network(
+    images: torch.Tensor, classes: int, generator: torch.Generator, *, width: int = Recipe.width
+) -> SmallConvNet:
+    """An untrained network for such images; its weights come from the generator alone (He 2015, arXiv:1502.01852)."""
+    # On the meta device the layers' own initialisation draws nothing from the global random state.
+    with torch.device("meta"):
+        network = SmallConvNet((images.shape[1], images.shape[2], images.shape[3]), classes, width=width)
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    return network
+
+
+def fit_classifier(
+    images: torch.Tensor,
+    codes: torch.Tensor,
+    classes: int,
+    generator: torch.Generator,
+    *,
+    recipe: Recipe,
+    weights: torch.Tensor | None = None,
+    augment: Augment | None = None,
+) -> SmallConvNet:
+    """A classifier trained for `recipe.steps` steps, in evaluation mode.
+
+    Args:
+        images: float32 [n, c, h, w], see `pixels`.
+        codes: int64 [n].
+        weights: float [n], how often each image is drawn; None: all equally.
+        augment: changes a batch of images.
+    """
+    network = build_network(images, classes, generator, width=recipe.width).train()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps)
+    drawn = recipe.steps * recipe.batch_size
+    chances = torch.ones(len(images)) if weights is None else weights
+    batches = torch.multinomial(chances, drawn, replacement=True, generator=generator).view(recipe.steps, -1)
+    for rows in batches:
+        batch = images[rows] if augment is None else augment(images[rows], generator)
+        loss = F.cross_entropy(network(batch), codes[rows], label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+def balancing_weights(codes: torch.Tensor) -> torch.Tensor:
+    """float32 [n]: drawn with these weights, every class that occurs comes equally often."""
+    return 1 / torch.bincount(codes).float()[codes]
+
+
+@torch.no_grad()
+def in_batches(
+    function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch_size: int = 500
+) -> torch.Tensor:
+    """function(images) [n, ...], computed without gradient, a batch at a time."""
+    return torch.cat([function(batch) for batch in images.split(batch_size)])
+
+
+def torch_generator(rng: np.random.Generator) -> torch.Generator:
+    """A torch stream that follows from a numpy stream."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))

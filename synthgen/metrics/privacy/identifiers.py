@@ -1,0 +1,48 @@
+"""Identifier replay: does a real name or number appear?"""
+
+from synthgen.datasets import Table
+from synthgen.findings import Finding
+from synthgen.metrics.evaluation import Evaluation
+from synthgen.metrics.table_features import tables, texts
+
+THREAT_MODEL = "Anyone who reads the synthetic rows and knows a real name or number."
+# A category with more distinct values than this share of its rows names the row rather than describes it.
+NAMING_SHARE = 0.5
+NAMING_VALUES = 20
+
+
+def identifier_replay(evaluation: Evaluation) -> Finding:
+    """How many distinct real identifiers appear among the synthetic ones; a census, so the interval is the value.
+
+    Identifiers: columns of kind id and text that were emitted, and text categories of which most values are unique.
+    Compared exactly, character by character, with train. The reference counts identifiers of the holdout that are
+    in train.
+    """
+    train, holdout, synthetic = tables(evaluation)
+    emitted = [name for name in _identifiers(train) if name in synthetic.frame]
+    replayed = {name: len(_values(train, name) & _values(synthetic, name)) for name in emitted}
+    in_both = sum(len(_values(train, name) & _values(holdout, name)) for name in emitted if name in holdout.frame)
+    value = float(sum(replayed.values()))
+    detail = {"replayed": replayed} if emitted else {"note": "no identifier column was emitted"}
+    return Finding(
+        metric="identifier_replay", family="privacy", value=value, low=value, high=value, reference=float(in_both),
+        higher_is_better=False, n=len(synthetic), threat_model=THREAT_MODEL, detail=detail,
+    )  # fmt: skip
+
+
+def _identifiers(train: Table) -> list[str]:
+    return [name for name in sorted(train.frame.columns) if _is_identifier(train, name)]
+
+
+def _is_identifier(train: Table, name: str) -> bool:
+    kind = train.schema.kinds.get(name)
+    if kind in ("id", "text"):
+        return True
+    if kind != "categorical" or name == train.schema.label:
+        return False
+    distinct = len(_values(train, name))
+    return distinct > NAMING_VALUES and distinct > NAMING_SHARE * int(train.frame[name].notna().sum())
+
+
+def _values(table: Table, name: str) -> set[str]:
+    return set(texts(table.frame, name)) - {None}

@@ -1,0 +1,148 @@
+"""Rows of a table as numbers: what all table metrics measure on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from synthgen.datasets import Data, Index, Keys, Schema, Table
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
+from synthgen.stats import FloatArray
+
+NUMERIC_KINDS = ("numeric", "integer", "datetime")
+# Numbers without a fixed number of decimals are compared to this many significant digits.
+SIGNIFICANT_DIGITS = 10
+MAX_DECIMALS = 8
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as numbers, columns in order of their names, so that column order changes no result.
+
+    Attributes:
+        numeric: float64 [n, p]; NaN is missing; datetimes are seconds since 1970.
+        codes: int64 [n, q], position of the category among `levels`; -1 is missing.
+        levels: number of categories of each column of `codes`.
+    """
+
+    numeric: FloatArray
+    codes: Index
+    numeric_names: tuple[str, ...]
+    category_names: tuple[str, ...]
+    levels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.numeric)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns of `matrix`."""
+        return self.numeric_names + self.category_names
+
+    @property
+    def kinds(self) -> list[Literal["q", "c"]]:
+        """Type of each column of `matrix` in xgboost's words: quantity or category."""
+        return ["q"] * len(self.numeric_names) + ["c"] * len(self.category_names)
+
+    def matrix(self) -> FloatArray:
+        """float64 [n, p + q]; missing is NaN."""
+        return np.column_stack([self.numeric, np.where(self.codes < 0, np.nan, self.codes)])
+
+    def take(self, index: Index) -> "Encoded":
+        """The rows at these positions."""
+        return replace(self, numeric=self.numeric[index], codes=self.codes[index])
+
+    def keys(self, decimals: Sequence[int]) -> Keys:
+        """uint64 [n]: equal for rows that are equal when numbers are rounded to so many decimals."""
+        # + 0.0 turns -0.0 into 0.0, which hashes differently.
+        rounded = [np.round(column, digits) + 0.0 for column, digits in zip(self.numeric.T, decimals, strict=True)]
+        frame = pd.DataFrame(dict(enumerate([*rounded, *self.codes.T])))
+        return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
+
+
+def tables(evaluation: Evaluation) -> tuple[Table, Table, Table]:
+    """Train, holdout and synthetic rows, all of them, in canonical order."""
+    return _as_tables(*(canonical(part) for part in (evaluation.train, evaluation.holdout, evaluation.synthetic)))
+
+
+def matched_tables(evaluation: Evaluation, *, at_least: int) -> tuple[Table, Table, Table]:
+    """Train, holdout and synthetic rows, equally many of each class; raises NotMeasurable under `at_least` rows."""
+    matched = evaluation.matched
+    if len(matched) < at_least:
+        raise NotMeasurable(f"{len(matched)} rows of the same classes on every side, at least {at_least} are needed")
+    return _as_tables(matched.train, matched.holdout, matched.synthetic)
+
+
+def _as_tables(train: Data, holdout: Data, synthetic: Data) -> tuple[Table, Table, Table]:
+    assert isinstance(train, Table)
+    assert isinstance(holdout, Table)
+    assert isinstance(synthetic, Table)
+    return train, holdout, synthetic
+
+
+def is_numeric(schema: Schema, name: str) -> bool:
+    """Whether the column is measured as a quantity; the label never is, whatever its type."""
+    return schema.kinds[name] in NUMERIC_KINDS and name != schema.label
+
+
+def numbers(frame: pd.DataFrame, name: str) -> FloatArray:
+    """float64 [n] of a numeric, integer or datetime column; NaN is missing; datetimes are seconds since 1970."""
+    column = frame[name]
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        column = (column - pd.Timestamp(0, tz=column.dt.tz)) / pd.Timedelta(seconds=1)
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def texts(frame: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+    """object [n] of str; None is missing."""
+    column = frame[name].astype(object)
+    missing = column.isna().to_numpy(dtype=bool)
+    values = np.full(len(column), None, dtype=object)
+    values[~missing] = column[~missing].astype(str).to_numpy(dtype=object)
+    return values
+
+
+def encode(parts: Sequence[Table], columns: Sequence[str]) -> list[Encoded]:
+    """Each part as numbers, in one common code.
+
+    Categories are coded by sorted value over all parts: codes in order of appearance tell which part a row came
+    from (real against real then scored .77).
+    """
+    schema = parts[0].schema
+    numeric = tuple(sorted(name for name in columns if is_numeric(schema, name)))
+    category = tuple(sorted(name for name in columns if not is_numeric(schema, name)))
+    coded = [_codes(parts, name) for name in category]
+    levels = tuple(count for _, count in coded)
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    all_codes = np.column_stack([np.empty((sum(map(len, parts)), 0), np.int64), *(codes for codes, _ in coded)])
+    return [
+        Encoded(_numeric(part, numeric), codes, numeric, category, levels)
+        for part, codes in zip(parts, np.split(all_codes, ends), strict=True)
+    ]
+
+
+def _numeric(part: Table, names: Sequence[str]) -> FloatArray:
+    return np.column_stack([np.empty((len(part), 0)), *(numbers(part.frame, name) for name in names)])
+
+
+def _codes(parts: Sequence[Table], name: str) -> tuple[Index, int]:
+    values = np.concatenate([texts(part.frame, name) for part in parts])
+    codes, levels = pd.factorize(values, sort=True)
+    return codes.astype(np.int64), len(levels)
+
+
+def column_decimals(numeric: FloatArray) -> list[int]:
+    """How many decimals the values of each column have (float64 [n, p]); full-precision columns: significant digits."""
+    return [_decimals(column[np.isfinite(column)]) for column in numeric.T]
+
+
+def _decimals(values: FloatArray) -> int:
+    tolerance = 1e-9 * np.abs(values)
+    for digits in range(MAX_DECIMALS + 1):
+        if (np.abs(values - np.round(values, digits)) <= tolerance).all():
+            return digits
+    # Full precision: relative to the size of the values, so that a change of unit changes nothing.
+    return SIGNIFICANT_DIGITS - int(np.ceil(np.log10(np.abs(values).max())))

@@ -1,0 +1,72 @@
+"""Another table brought to the schema of a first one, so that `audit` compares like with like."""
+
+import numpy as np
+import pandas as pd
+
+from synthgen.datasets import Table
+from synthgen.errors import DataError, name_list
+from synthgen.sources.kinds import convert, infer_kind, plain_dtype
+
+
+def coerce_like(frame: pd.DataFrame, like: Table, *, name: str = "the other table") -> Table:
+    """The frame with the columns, order and dtypes of `like`; ids, text and group may be absent.
+
+    Whole numbers with gaps or fractions stay float64 where `like` has int64: that is for the validity metric to judge.
+
+    Raises:
+        DataError: modelled columns are missing, columns are left over, or values cannot be brought to the type.
+    """
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1).reset_index(drop=True)
+    missing = [column for column in like.schema.modelled if column not in frame]
+    extra = [column for column in frame if column not in like.schema.kinds]
+    if missing or extra:
+        lacks = f"lacks column {name_list(missing)}" if missing else ""
+        has = f"has further column {name_list(extra)}" if extra else ""
+        message = f"{name} {' and '.join(filter(None, (lacks, has)))}, compared with the training table"
+        raise DataError(message, where=name, hint="both files need the same columns, in any order")
+    if frame.empty:
+        raise DataError(f"{name} has no rows", where=name)
+    columns = {column: _like_column(frame[column], like, name) for column in like.schema.kinds if column in frame}
+    return Table(pd.DataFrame(columns), like.schema)
+
+
+def _like_column(column: pd.Series, like: Table, name: str) -> pd.Series:
+    model = like.frame[str(column.name)]
+    column = plain_dtype(column, name)
+    if column.dtype == model.dtype:
+        return column
+    match infer_kind(model):
+        case "integer" | "numeric":
+            return _as_numbers(convert(column, "numeric", name), model)
+        case "boolean":
+            truth = convert(column, "boolean", name)
+            return truth if truth.isna().any() else truth.astype(model.dtype)
+        case "datetime":
+            return _in_zone(convert(column, "datetime", name), model)
+        case _:
+            return _as_texts(column).astype(model.dtype)
+
+
+def _as_numbers(column: pd.Series, model: pd.Series) -> pd.Series:
+    if not pd.api.types.is_integer_dtype(model.dtype):
+        return column.astype(model.dtype)
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    whole = bool(np.all(np.isnan(values) | (values == np.trunc(values))))
+    nullable = pd.api.types.is_extension_array_dtype(model.dtype)
+    fits = whole and (nullable or not np.isnan(values).any())
+    return column.astype(model.dtype) if fits else pd.Series(values, name=column.name)
+
+
+def _as_texts(column: pd.Series) -> pd.Series:
+    # 1.0 is how a reader gives back the category "1" of a column with gaps.
+    if infer_kind(column) == "integer":
+        column = column.astype("Int64")
+    return column.astype("string").astype(object).where(column.notna(), None)
+
+
+def _in_zone(column: pd.Series, model: pd.Series) -> pd.Series:
+    zone = getattr(model.dtype, "tz", None)
+    if column.dt.tz is None:
+        column = column.dt.tz_localize("UTC") if zone else column
+        return column.dt.tz_convert(zone).astype(model.dtype) if zone else column.astype(model.dtype)
+    return (column.dt.tz_convert(zone) if zone else column.dt.tz_convert("UTC").dt.tz_localize(None)).astype(model.dtype)

@@ -1,0 +1,62 @@
+"""Columns that no synthesizer should learn, refused with what to do about them."""
+
+import numpy as np
+import pandas as pd
+
+from synthgen.config import ColumnKind
+from synthgen.errors import DataError
+from synthgen.sources.kinds import COMMA_NUMBER
+
+UNIQUE_SHARE = 0.9
+MIN_ROWS_FOR_UNIQUE = 50
+MAX_CATEGORIES = 10_000
+# The square of a larger number is beyond float64, and so is every variance.
+MAX_NUMBER = 1e150
+
+
+def check_column(column: pd.Series, kind: ColumnKind, *, declared: bool, file: str) -> None:
+    """Raise DataError for infinite or huge numbers, numbers written as text, names and other near-unique texts."""
+    if kind in ("numeric", "integer"):
+        _check_numbers(column, file)
+    if kind == "categorical" and pd.api.types.is_string_dtype(column.dtype):
+        if not declared:
+            _check_numbers_as_text(column, file)
+        _check_categories(column, file)
+
+
+def _check_numbers(column: pd.Series, file: str) -> None:
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    for bad, what in ((np.isinf(values), "infinite values"), (np.abs(values) > MAX_NUMBER, f"values above {MAX_NUMBER:g}")):
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0]) + 1
+            message = f"column {column.name!r} of {file!r} has {int(bad.sum()):,} {what} (the first in row {first})"
+            raise DataError(message, where=file, hint="leave the cell empty where the value is not known")
+
+
+def _check_numbers_as_text(column: pd.Series, file: str) -> None:
+    values = column.dropna()
+    if values.str.fullmatch(COMMA_NUMBER).mean() > 0.5 and values.str.fullmatch(rf"{COMMA_NUMBER}|[+-]?\d+").all():
+        message = f"column {column.name!r} of {file!r} holds numbers with a comma as text"
+        hint = f"write 1.5, not 1,5; or name {column.name!r} under drop, or under types as categorical"
+        raise DataError(message, where=file, hint=hint)
+    readable = pd.to_numeric(values, errors="coerce").notna()
+    padded = values.str.fullmatch(r"[+-]?0\d+").any()
+    if len(values) and not padded and 0.5 <= readable.mean() < 1:
+        first = int(values.index[~readable][0]) + 1
+        count = int((~readable).sum())
+        message = f"column {column.name!r} of {file!r} mixes numbers and text: {count:,} of {len(values):,} values are text"
+        hint = f"empty these cells, or say types: {{{column.name}: categorical}}"
+        raise DataError(f"{message} (the first in row {first})", where=file, hint=hint)
+
+
+def _check_categories(column: pd.Series, file: str) -> None:
+    count, different = int(column.notna().sum()), column.nunique()
+    if count > MIN_ROWS_FOR_UNIQUE and different > UNIQUE_SHARE * count:
+        message = f"text column {column.name!r} of {file!r} has {different:,} different values in {count:,} rows"
+        hint = f"name {column.name!r} under ids if it identifies a row, else under drop"
+        raise DataError(message, where=file, hint=hint)
+    if different > MAX_CATEGORIES:
+        message = f"column {column.name!r} of {file!r} has {different:,} categories; at most {MAX_CATEGORIES:,} are allowed"
+        raise DataError(message, where=file, hint="group rare categories, or name the column under drop")
+
+

@@ -1,0 +1,185 @@
+"""What a column is: the natural dtype of text, the kind of a dtype, and the change to a kind that a user declares."""
+
+import datetime
+import decimal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from synthgen.config import ColumnKind
+from synthgen.errors import DataError
+
+INTEGER = r"[+-]?(?:0|[1-9]\d*)"
+ZERO_PADDED = r"[+-]?0\d+"
+# One comma among digits: a decimal comma ("1,5") or a comma between thousands ("1,234").
+COMMA_NUMBER = r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
+ISO_ZONE = r"(?:Z|[+-]\d{2}:?\d{2})"
+DATE_ORDERS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y")
+TRUTH = {"true": True, "false": False}
+
+
+def parse_text(column: pd.Series) -> pd.Series:
+    """Text as boolean, integer, float or datetime when every value reads as one; as text otherwise.
+
+    Leading zeros keep a column text, since "001" is a code. Integers with gaps become nullable `Int64`.
+    """
+    blank = column.str.fullmatch(r"\s*").eq(True)
+    column = column.mask(blank) if blank.any() else column
+    values = column.dropna()
+    if values.empty:
+        return column.astype("float64")
+    if values.str.fullmatch(ZERO_PADDED).any():
+        return column
+    if values.str.lower().isin(TRUTH).all():
+        return _parse_truth(column)
+    if values.str.fullmatch(INTEGER).all():
+        return _parse_integers(column)
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.notna().all():
+        return pd.to_numeric(column).astype("float64")
+    return parse_dates(column) if looks_like_dates(values) else column
+
+
+def _parse_truth(column: pd.Series) -> pd.Series:
+    truth = column.str.lower().map(TRUTH).astype("boolean")
+    return truth if column.isna().any() else truth.astype(bool)
+
+
+def _parse_integers(column: pd.Series) -> pd.Series:
+    # Nineteen digits may not fit into int64; such numbers are codes and stay as they were written.
+    if column.str.len().max() > 18:
+        return column
+    return column.astype("Int64") if column.isna().any() else column.astype("int64")
+
+
+def looks_like_dates(values: pd.Series) -> bool:
+    """Whether every text is an ISO 8601 date or time."""
+    return bool(values.str.fullmatch(f"{ISO_DATE}{ISO_ZONE}?").all())
+
+
+def parse_dates(column: pd.Series) -> pd.Series:
+    """ISO texts as datetime64; with a time zone they become UTC. Unreadable dates (month 13) leave the text."""
+    zoned = column.dropna().str.contains(f"[T ].*{ISO_ZONE}$")
+    try:
+        return pd.to_datetime(column, format="ISO8601", utc=bool(zoned.any()))
+    except (ValueError, OverflowError):
+        return column
+
+
+def plain_dtype(column: pd.Series, where: str) -> pd.Series:
+    """A column of a dtype that a synthesizer can restore: categories, dates, decimals and object booleans unpacked.
+
+    Raises:
+        DataError: cells of several types, or of a type that is not a number, a text, a truth value or a date.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+        column = column.convert_dtypes() if not _holds_text(column) else column
+    if pd.api.types.is_string_dtype(column.dtype) and column.dtype != object:
+        return column
+    if column.dtype == object:
+        return _plain_object(column, where)
+    if column.dtype.kind in "biufM":
+        return column
+    raise DataError(f"column {column.name!r} of {where!r} has type {column.dtype}, which is not supported",
+                    where=where, hint="name it under drop, or write it as numbers, text or dates")  # fmt: skip
+
+
+def _holds_text(column: pd.Series) -> bool:
+    return column.dropna().map(type).eq(str).all()  # type: ignore[no-any-return]  # numpy bool
+
+
+def _plain_object(column: pd.Series, where: str) -> pd.Series:
+    types = set(column.dropna().map(type))
+    if types <= {str}:
+        return column.astype("float64") if not types else column
+    if types <= {bool, np.bool_}:
+        return column.astype("boolean") if column.isna().any() else column.astype(bool)
+    if types <= {datetime.date, datetime.datetime, pd.Timestamp}:
+        return pd.to_datetime(column)
+    if types <= {decimal.Decimal, float, np.float64}:
+        return column.astype("float64")
+    if types <= {int, np.int64}:
+        return column.astype("Int64")
+    names = " and ".join(sorted(kind.__name__ for kind in types))
+    raise DataError(f"column {column.name!r} of {where!r} holds {names}, one type of cell is allowed", where=where,
+                    hint="write the column as text or as numbers, or name it under drop")  # fmt: skip
+
+
+def infer_kind(column: pd.Series) -> ColumnKind:
+    """The kind of a column by its dtype; floats that are all whole numbers are integers."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "boolean"
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return "datetime"
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return "integer"
+    if pd.api.types.is_float_dtype(column.dtype):
+        values = numbers(column)
+        return "integer" if len(values) and np.array_equal(values, np.trunc(values)) else "numeric"
+    return "categorical"
+
+
+def numbers(column: pd.Series) -> npt.NDArray[np.float64]:
+    """The values that are there, float64 [<= n]."""
+    return column.dropna().to_numpy(dtype=np.float64)
+
+
+def convert(column: pd.Series, kind: ColumnKind, where: str) -> pd.Series:
+    """The column as a declared kind; raises DataError with count and first row when values do not allow it."""
+    match kind:
+        case "numeric":
+            converted = _as_number(column)
+        case "integer":
+            converted = _as_number(column)
+            converted = converted.where(converted % 1 == 0)
+            converted = converted.astype("Int64") if column.dtype == object else converted.astype(column.dtype)
+        case "datetime":
+            converted = _as_dates(column)
+        case "boolean":
+            converted = column if infer_kind(column) == "boolean" else _as_truth(column)
+        case _:
+            return column
+    failed = (converted.isna() & column.notna()).to_numpy(dtype=bool)
+    if failed.any():
+        first = int(np.flatnonzero(failed)[0]) + 1
+        message = f"column {column.name!r} of {where!r} is declared {kind}, but {int(failed.sum()):,} values are not"
+        hint = "dates are read as YYYY-MM-DD, or another order that is clear from all values" if kind == "datetime" else None
+        raise DataError(f"{message} (the first in row {first})", where=f"source.types.{column.name}", hint=hint)
+    return converted
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+
+
+def _as_truth(column: pd.Series) -> pd.Series:
+    texts = column.astype("string").str.lower()
+    truth = texts.map({**TRUTH, "1": True, "0": False, "1.0": True, "0.0": False}).astype("boolean")
+    return truth if truth.isna().any() else truth.astype(bool)
+
+
+def _as_number(column: pd.Series) -> pd.Series:
+    return column if _is_number(column) else pd.to_numeric(column, errors="coerce")
+
+
+def _as_dates(column: pd.Series) -> pd.Series:
+    """Dates by the one order that fits all values; NaT everywhere when two orders fit and disagree."""
+    if infer_kind(column) == "datetime":
+        return column
+    nothing = pd.Series(pd.NaT, index=column.index, name=column.name)
+    if _holds_text(column):
+        parsed = parse_dates(column) if looks_like_dates(column.dropna()) else None
+        readings = [] if parsed is not None else [_dates_in(column, order) for order in DATE_ORDERS]
+        complete = [reading for reading in readings if reading.notna().equals(column.notna())]
+        if parsed is not None and infer_kind(parsed) == "datetime":
+            return parsed
+        if complete and all(reading.equals(complete[0]) for reading in complete):
+            return complete[0]
+    return nothing
+
+
+def _dates_in(column: pd.Series, order: str) -> pd.Series:
+    return pd.to_datetime(column, format=order, errors="coerce")

@@ -1,0 +1,261 @@
+"""The stages of a run: plain functions that read earlier artifacts by reference and write their own."""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen import reports, tracking
+from synthgen.config import BuiltinSource, RunConfig
+from synthgen.curation.plan import planned_counts
+from synthgen.curation.selection import OVERSAMPLING, Screen, curate
+from synthgen.datasets import Data, Ingested, Labels, Splits, Table, class_counts, load_data
+from synthgen.exporters import emit_dataset
+from synthgen.findings import Finding, NotMeasured, Problem, Report, Verdict
+from synthgen.gates import judge, rules_for, verdict_of
+from synthgen.metrics import Evaluation, Modality, measure
+from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
+from synthgen.sources import read
+from synthgen.splitting import split, split_problems
+from synthgen.stats import named_rng
+from synthgen.synthesizers import create, load_synthesizer
+
+logger = logging.getLogger(__name__)
+
+
+def modality_of(data: Data) -> Modality:
+    """Which metrics and gates apply."""
+    return "table" if isinstance(data, Table) else "images"
+
+
+def ingest(config: RunConfig, workspace: Workspace) -> Ref:
+    """Read and check the source. Artifact: data/, parts.json, problems.json, fingerprint.json."""
+
+    def write(out: Path) -> None:
+        ingested = read(config.source, seed=config.seed, split_column=config.split.column)
+        ingested.save(out)
+        write_json(out / "fingerprint.json", {"sha256": ingested.data.fingerprint(), "rows": len(ingested.data)})
+
+    return workspace.build("ingest", _source_inputs(config), write)
+
+
+def _source_inputs(config: RunConfig) -> dict[str, Any]:
+    source = config.source
+    inputs: dict[str, Any] = {"source": source.model_dump(exclude={"path"}), "column": config.split.column}
+    if isinstance(source, BuiltinSource):
+        return {**inputs, "seed": config.seed}
+    path = Path(source.path)
+    # A manifest of images speaks of the files around it.
+    whole = path.parent if source.kind == "images" and path.suffix in (".csv", ".parquet") else path
+    return {**inputs, "content": sha256_path(whole) if whole.exists() else "absent", "file": path.name}
+
+
+def split_data(config: RunConfig, workspace: Workspace, data: Ref) -> Ref:
+    """Cut train, valid and holdout. Artifact: one folder each, problems.json."""
+
+    def write(out: Path) -> None:
+        ingested = Ingested.load(data.directory)
+        splits = split(ingested, config.split, named_rng(config.seed, "split"))
+        splits.save(out)
+        found = [asdict(problem) for problem in split_problems(splits)]
+        write_json(out / "problems.json", [*ingested.problems, *found])
+
+    return workspace.build("split", {"data": data, "split": config.split.model_dump(), "seed": config.seed}, write)
+
+
+def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
+    """Answer every mistake in data, plan, gates and synthesizer before training; the stages that this built."""
+    data = ingest(config, workspace)
+    splits = split_data(config, workspace, data)
+    train = load_data(splits.directory / "train")
+    rules_for(modality_of(train), config.purpose, config.gates)
+    planned_counts(config.plan, present_classes(train))
+    create(config.synthesizer, train)
+    return [ref.stage for ref in (data, splits) if not ref.reused]
+
+
+def present_classes(data: Data) -> dict[str, int]:
+    """Rows of each class that has any."""
+    return {name: count for name, count in class_counts(data).items() if count}
+
+
+def fit(config: RunConfig, workspace: Workspace, splits: Ref) -> Ref:
+    """Train the synthesizer, continuing from a checkpoint if one is there. Artifact: model/, history.json."""
+
+    def write(out: Path) -> None:
+        parts = Splits.load(splits.directory)
+        model = create(config.synthesizer, parts.train)
+        model.fit(parts.train, parts.valid, named_rng(config.seed, "fit"), checkpoint=out / "checkpoint")
+        model.save(out / "model")
+        write_json(out / "history.json", list(model.history))
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
+
+    inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed}
+    return workspace.build("fit", inputs, write)
+
+
+def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> Ref:
+    """Draw candidates for the plan, and a probe with train's class frequencies. Artifact: candidates/, probe/."""
+
+    def write(out: Path) -> None:
+        train = load_data(splits.directory / "train")
+        synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "sample")
+        for name, quota in _quotas(config, train).items():
+            labels = _repeated(quota, _oversampling(config, train))
+            synthesizer.sample(len(labels), labels, rng).save(out / name)
+
+    return workspace.build("sample", {"model": model, **_draw_inputs(config)}, write)
+
+
+def _draw_inputs(config: RunConfig) -> dict[str, Any]:
+    size = config.evaluation_size.max_rows
+    return {
+        "plan": config.plan.model_dump(),
+        "calibrate": config.curation.calibrate,
+        "probe": size,
+        "seed": config.seed,
+    }
+
+
+def _quotas(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
+    counts = present_classes(train)
+    quotas = {"synthetic": planned_counts(config.plan, counts)}
+    if isinstance(train, Table):
+        share = min(1.0, config.evaluation_size.max_rows / len(train))
+        quotas["probe"] = {name: max(1, round(count * share)) for name, count in counts.items()}
+    return quotas
+
+
+def _oversampling(config: RunConfig, train: Data) -> int:
+    return OVERSAMPLING if config.curation.calibrate and isinstance(train, Table) else 1
+
+
+def _repeated(quota: Mapping[str, int], times: int) -> Labels:
+    return np.repeat(np.array(list(quota), dtype=np.str_), [count * times for count in quota.values()])
+
+
+def curate_candidates(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref, candidates: Ref) -> Ref:
+    """Choose what is emitted. Artifact: synthetic/, probe/ (tables), curation.json."""
+
+    def write(out: Path) -> None:
+        parts = Splits.load(splits.directory)
+        synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
+        screen, records = Screen.of(parts.train, parts.valid, config.curation), {}
+        for name, quota in _quotas(config, parts.train).items():
+            drawn = load_data(candidates.directory / name)
+            chosen, record = curate(
+                drawn,
+                quota,
+                lambda labels, rng: synthesizer.sample(len(labels), labels, rng),
+                screen,
+                config.curation,
+                rng,
+            )
+            chosen.save(out / name)
+            records[name] = asdict(record)
+        write_json(out / "curation.json", records["synthetic"])
+
+    return workspace.build("curate", {"candidates": candidates, "curation": config.curation.model_dump()}, write)
+
+
+def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Ref) -> Ref:
+    """Measure the curated rows against held-out real rows. Artifact: findings.json."""
+
+    def write(out: Path) -> None:
+        parts = Splits.load(splits.directory)
+        probe = synthetic.directory / "probe"
+        evaluation = Evaluation(
+            train=parts.train,
+            holdout=parts.holdout,
+            synthetic=load_data(synthetic.directory / "synthetic"),
+            size=config.evaluation_size,
+            seed=config.seed,
+            probe=load_data(probe) if probe.exists() else None,
+        )
+        findings, missing = measure(evaluation, modality_of(parts.train))
+        write_json(out / "findings.json", {"findings": findings_json(findings), "not_measured": findings_json(missing)})
+
+    inputs = {"synthetic": synthetic, "size": config.evaluation_size.model_dump(), "seed": config.seed}
+    return workspace.build("evaluate", inputs, write)
+
+
+def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, Any]]:
+    """Dataclasses as JSON."""
+    return [asdict(item) for item in items]
+
+
+def judge_run(config: RunConfig, run: Run, splits: Ref, evaluation: Ref) -> Report:
+    """The findings under the gates, with provenance."""
+    train = load_data(splits.directory / "train")
+    raw = read_json(evaluation.directory / "findings.json")
+    findings = [Finding(**item) for item in raw["findings"]]
+    missing = [NotMeasured(**item) for item in raw["not_measured"]]
+    judgements = judge(rules_for(modality_of(train), config.purpose, config.gates), findings, missing)
+    problems = [Problem(**item) for item in read_json(splits.directory / "problems.json")]
+    return Report(verdict_of(judgements), findings, judgements, missing, problems, run.record())
+
+
+def may_emit(config: RunConfig, verdict: Verdict, *, force: bool) -> bool:
+    """Whether the dataset is written: for `share` only on PASS, for `augment` on everything but FAIL."""
+    allowed = verdict == Verdict.PASS if config.purpose == "share" else verdict != Verdict.FAIL
+    return allowed or force
+
+
+def emit(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, report: Report, *, force: bool) -> Path | None:
+    """Write dataset/ if the verdict allows it; None when it does not."""
+    if not may_emit(config, report.verdict, force=force):
+        return None
+    facts = {
+        "run_id": run.id,
+        "name": config.name,
+        "purpose": config.purpose,
+        "verdict": str(report.verdict),
+        "passed": report.verdict == Verdict.PASS,
+        "forced": force and not may_emit(config, report.verdict, force=False),
+        "data_sha256": report.provenance["data_sha256"],
+        "created": report.provenance["started"],
+        "synthesizer": config.synthesizer.kind,
+    }
+    emit_dataset(
+        run.dataset,
+        Splits.load(splits.directory),
+        load_data(synthetic.directory / "synthetic"),
+        purpose=config.purpose,
+        formats=config.export.formats,
+        facts=facts,
+    )
+    return run.dataset
+
+
+def write_report(config: RunConfig, run: Run, report: Report, artifacts: Mapping[str, Ref]) -> Path:
+    """Write report/report.html and report.json; the path of the page."""
+    splits = Splits.load(artifacts["split"].directory)
+    material = reports.Material(
+        config=config,
+        train=splits.train,
+        holdout=splits.holdout,
+        synthetic=load_data(artifacts["curate"].directory / "synthetic"),
+        history=read_json(artifacts["fit"].directory / "history.json"),
+        curation=read_json(artifacts["curate"].directory / "curation.json"),
+        dataset=str(run.dataset) if run.dataset.exists() else None,
+        seconds={stage: ref.seconds for stage, ref in artifacts.items()},
+    )
+    reports.write_report(run.directory / "report", report, material)
+    return run.directory / "report" / "report.html"
+
+
+def track(
+    config: RunConfig, run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, model: Ref
+) -> None:
+    """Log the finished run; its name is the config's."""
+    logger.info("track run=%s name=%s verdict=%s", run.id, config.name, report.verdict)
+    tracking.finish(run, workspace, mlflow_run_id, report, model.directory / "history.json")
+
+
+def config_hash(config: RunConfig) -> str:
+    """Hash of what decides the content of a run; where it is tracked does not."""
+    return content_key("judge", config.model_dump(mode="json", exclude={"tracking", "name"}))

@@ -1,0 +1,179 @@
+"""One MLflow run per flow run. The only importer of mlflow."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from synthgen.config import RunConfig
+from synthgen.findings import Report
+from synthgen.runs import Run, Workspace, read_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+# MLflow stores at most 36 characters of a dataset digest; the whole hash is a tag.
+_DIGEST_CHARACTERS = 36
+_PARAM_CHARACTERS = 500
+
+
+def quiet_settings(workspace: Workspace) -> dict[str, str]:
+    """Environment that MLflow reads when it is imported: embedded store, no telemetry, no pickle."""
+    return {
+        "MLFLOW_TRACKING_URI": workspace.mlflow_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def start(config: RunConfig, run: Run, workspace: Workspace, links: Mapping[str, str]) -> str | None:
+    """The id of a new MLflow run with the parameters; None, and a warning, when tracking is out of reach."""
+    with _safely(run):
+        client = _client(workspace)
+        name = config.tracking.experiment or config.name
+        # A fresh SQLite file opened by several processes at once crashes in its migrations.
+        with FileLock(workspace.root / ".mlflow.lock"):
+            experiment = client.get_experiment_by_name(name)
+            experiment_id = experiment.experiment_id if experiment else _create_experiment(client, workspace, name)
+        tags = {"synthgen.run_id": run.id, "synthgen.state": "running", **links}
+        mlflow_run = client.create_run(experiment_id, run_name=run.id, tags=tags)
+        for key, value in _flat(config.model_dump(mode="json")).items():
+            client.log_param(mlflow_run.info.run_id, key, str(value)[:_PARAM_CHARACTERS])
+        return str(mlflow_run.info.run_id)
+    return None
+
+
+def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, history: Path) -> None:
+    """Log training, findings, inputs, verdict, report and model, and end the run."""
+    if mlflow_run_id is None:
+        return
+    with _safely(run):
+        client = _client(workspace)
+        _log_history(client, mlflow_run_id, read_json(history))
+        _log_findings(client, mlflow_run_id, report)
+        _log_inputs(client, mlflow_run_id, run.record())
+        client.set_tag(mlflow_run_id, "synthgen.verdict", str(report.verdict))
+        client.set_tag(mlflow_run_id, "synthgen.state", "finished")
+        for name in ("report", "model"):
+            client.log_artifacts(mlflow_run_id, str(run.directory / name), name)
+        client.log_artifact(mlflow_run_id, str(run.directory / "config.yaml"))
+        client.set_terminated(mlflow_run_id, "FINISHED")
+
+
+def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, reason: str, *, killed: bool) -> None:
+    """End the run as failed (or killed) and say why."""
+    if mlflow_run_id is None:
+        return
+    with _safely(run):
+        client = _client(workspace)
+        client.set_tag(mlflow_run_id, "synthgen.state", "interrupted" if killed else "failed")
+        client.set_tag(mlflow_run_id, "synthgen.error", reason[:_PARAM_CHARACTERS])
+        client.set_terminated(mlflow_run_id, "KILLED" if killed else "FAILED")
+
+
+def run_url(workspace: Workspace, mlflow_run_id: str) -> str | None:
+    """The page of a run on a tracking server; None for the embedded store, whose pages `synthgen ui` serves."""
+    uri = workspace.mlflow_uri
+    if not uri.startswith(("http://", "https://")):
+        return None
+    run = _client(workspace).get_run(mlflow_run_id)
+    return f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{mlflow_run_id}"
+
+
+def check(workspace: Workspace) -> str:
+    """The tracking store's address, after it answered."""
+    _client(workspace).search_experiments(max_results=1)
+    return workspace.mlflow_uri
+
+
+def _client(workspace: Workspace) -> "MlflowClient":
+    for key, value in quiet_settings(workspace).items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace.root / ".mlflow.lock"):
+        return MlflowClient(tracking_uri=workspace.mlflow_uri)
+
+
+def _create_experiment(client: "MlflowClient", workspace: Workspace, name: str) -> str:
+    embedded = workspace.mlflow_uri.startswith("sqlite:")
+    location = (workspace.root / "mlflow-artifacts").absolute().as_uri() if embedded else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+@contextmanager
+def _safely(run: Run) -> Iterator[None]:
+    # Data and report lie in the run folder already: a tracking store that fails must not cost them.
+    try:
+        yield
+    except Exception as error:
+        logger.warning("tracking failed, the run folder %s is complete: %s", run.directory, error)
+        run.update(tracking_error=str(error)[:_PARAM_CHARACTERS])
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _log_history(client: "MlflowClient", run_id: str, history: Sequence[Mapping[str, float]]) -> None:
+    from mlflow.entities import Metric
+
+    metrics = [
+        Metric(f"train.{key}", float(value), 0, int(tick.get("step", position)))
+        for position, tick in enumerate(history)
+        for key, value in tick.items()
+        if key != "step"
+    ]
+    for begin in range(0, len(metrics), 1000):  # the most that one request may carry
+        client.log_batch(run_id, metrics=metrics[begin : begin + 1000])
+
+
+def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    numbers = {}
+    for finding in report.findings:
+        numbers |= {
+            finding.metric: finding.value,
+            f"{finding.metric}.low": finding.low,
+            f"{finding.metric}.high": finding.high,
+        }
+        if finding.reference is not None:
+            numbers[f"{finding.metric}.reference"] = finding.reference
+    tags = [RunTag(f"gate.{judgement.metric}", str(judgement.verdict)) for judgement in report.judgements]
+    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()], tags=tags)
+
+
+def _log_inputs(client: "MlflowClient", run_id: str, record: Mapping[str, Any]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = []
+    for context in ("real", "synthetic"):
+        digest = str(record[f"{'data' if context == 'real' else 'synthetic'}_sha256"])
+        profile = json.dumps({"rows": record[f"{context}_rows"]})
+        dataset = Dataset(
+            name=f"{record['name']}-{context}",
+            digest=digest[:_DIGEST_CHARACTERS],
+            source_type="local",
+            source=json.dumps({"uri": str(record["run_id"])}),
+            profile=profile,
+        )
+        tags = [InputTag("mlflow.data.context", context), InputTag("sha256", digest)]
+        inputs.append(DatasetInput(dataset, tags=tags))
+    client.log_inputs(run_id, datasets=inputs)

@@ -1,0 +1,114 @@
+"""The command line answers mistakes at once, in one sentence, with the right exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import _answer
+
+HEAVY = ("torch", "monai", "ctgan", "mlflow", "prefect", "pandas", "sklearn")
+
+
+def test_help_imports_no_framework() -> None:
+    code = "import sys, pipelines.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage: synthgen" in answer.stdout
+    assert not [name for name in HEAVY if name in answer.stdout.splitlines()[-1].split()]
+
+
+def test_help_answers_in_under_a_second_of_cpu() -> None:
+    # CPU seconds of a child, best of three: the wall clock of a busy machine says nothing.
+    code = "import resource, subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pipelines.cli', '--help'], "
+    code += "stdout=subprocess.DEVNULL, check=True)\nu = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+    code += "print(u.ru_utime + u.ru_stime)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    assert min(float(run.stdout) for run in runs) < 1.0
+
+
+@pytest.fixture
+def wine(tmp_path: Path) -> Path:
+    path = tmp_path / "wine.yaml"
+    path.write_text("source: {kind: builtin, name: wine}\nsynthesizer: {kind: marginals}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "nowhere.yaml"], "config file 'nowhere.yaml' does not exist"),
+        (["run", "{wine}", "-s", "sede=1"], "key 'sede' is not known; did you mean 'seed'?"),
+        (
+            ["run", "{wine}", "-s", "plan.kind=per_class", "-s", "plan.per_class={class_9: 3}"],
+            "did you mean 'class_0'?",
+        ),
+        (["run", "{wine}", "-s", "gates=[{metric: c2st, at_most: 1}]"], "did you mean 'c2st_auc'?"),
+        (["run", "{wine}", "-s", "synthesizer.kind=image-gan"], "image-gan"),
+        (["check", "{wine}", "-s", "source={kind: table, path: gone.csv, label: y}"], "gone.csv"),
+        (["check", "{wine}", "-s", "split.column=part"], "part"),
+        (["sample", "no-such-run", "--rows", "3", "-o", "more.csv"], "no run has the id 'no-such-run'"),
+        (["verify", "nowhere"], "has no manifest.json"),
+        (["init", "nowhere.csv", "--label", "y"], "nowhere.csv"),
+        (["audit", "--train", "nowhere.csv", "--synthetic", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_a_mistake_exits_with_2_and_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    wine: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SYNTHGEN_WORKSPACE", str(tmp_path / "space"))
+    code = _answer([argument.replace("{wine}", str(wine)) for argument in arguments])
+    shown = capsys.readouterr()
+    assert code == 2
+    assert sentence in shown.err.replace("\n", " ")
+    assert "Traceback" not in shown.err
+    assert not (tmp_path / "space" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["rum"], ["run"], ["run", "a.yaml", "--frobnicate"], ["ui", "--mlflow-port", "x"]]
+)
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert _answer(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_errors_are_json_when_asked(wine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _answer(["check", str(wine), "-s", "sede=1", "--json"]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["exit_code"] == 2
+    assert "sede" in answer["error"]
+    assert answer["where"] == str(wine)
+
+
+def test_an_unexpected_error_exits_with_1_and_names_a_log(
+    wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SYNTHGEN_WORKSPACE", str(tmp_path / "space"))
+    monkeypatch.setattr("pipelines.preview.look", lambda config: 1 / 0)
+    assert _answer(["check", str(wine)]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err.replace("\n", "")
+    assert "1 / 0" in (tmp_path / "space" / "error.log").read_text()
+
+
+def test_check_prints_the_plan_and_writes_nothing(
+    wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SYNTHGEN_WORKSPACE", str(tmp_path / "space"))
+    assert _answer(["check", str(wine), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["shape"].startswith("178 rows")
+    assert set(plan["classes"]) == {"class_0", "class_1", "class_2"}
+    assert not (tmp_path / "space").exists()
+
+
+def test_no_runs_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _answer(["runs", "--workspace", str(tmp_path)]) == 0
+    assert "synthgen run CONFIG" in capsys.readouterr().out
