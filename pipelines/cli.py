@@ -182,13 +182,13 @@ def audit(
         output: folder for report.html and report.json; default: ./audit.
     """
     from pipelines.terminal import gate_table, print_places, progress_shown, verdict_text
-    from synthgen.auditing import audit_files
+    from synthgen.auditing import audit_data
     from synthgen.findings import EXIT_CODES
     from synthgen.metrics import METRICS
     from synthgen.reports import headline, write_report
 
     with progress_shown(enabled=not json_):
-        report, material = audit_files(train, synthetic, holdout, label=label, profile=profile)
+        report, material = audit_data(train, synthetic, holdout, label=label, profile=profile)
     target = output or Path("audit")
     write_report(target, report, material)
     page = str((target / "report.html").absolute())

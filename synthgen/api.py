@@ -1,13 +1,12 @@
 """What a notebook needs: `augment` and `audit`."""
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from synthgen.auditing import audit_data
+from synthgen.auditing import Input, audit_data
 from synthgen.augmentation import run_augmentation
 from synthgen.config import Profile, parse_config
 from synthgen.errors import DataError, unknown_name
@@ -18,51 +17,46 @@ from synthgen.runs import Workspace, read_json
 
 def augment(
     frame: pd.DataFrame, *, label: str, workspace: Path | str | None = None, **settings: Any
-) -> tuple[pd.DataFrame, Report]:
+) -> tuple[pd.DataFrame | None, Report]:
     """The training rows with synthetic rows added (column `synthetic`), and the report that judges them.
 
-    The frame comes back without synthetic rows when the gates refuse them; the report says why.
-    Valid and holdout rows are held back; `load_dataset(report.provenance["dataset_dir"])` reads them
-    when a `workspace` was given.
+    None in place of the rows when the gates refuse them; the report says why. Valid and holdout rows are held
+    back: with a `workspace` they are beside the training rows, see `load_dataset`.
 
     Args:
         frame: labelled rows.
         label: the column to predict.
-        workspace: where run, model and report are kept; a temporary folder when None.
-        settings: sections of the configuration, for example `synthesizer={"kind": "ctgan", "budget_minutes": 1}`.
+        workspace: where run, model and report are kept; None keeps nothing.
+        settings: sections of the configuration, for example `synthesizer={"kind": "ctgan", "budget_minutes": 1}`;
+            `source` may name ids, group, protected columns and types.
 
     Raises:
-        DataError, ConfigError: see the message.
+        DataError: the frame cannot be used.
+        ConfigError: a setting is not known or not allowed.
     """
     if label not in frame.columns:
-        raise DataError(unknown_name("label column", label, map(str, frame.columns)))
+        raise DataError(unknown_name("label column", label, map(str, frame.columns)), where="label")
     with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "frame.parquet"
-        frame.to_parquet(source, index=False)
-        raw = {"name": "augment", "source": {"kind": "table", "path": str(source), "label": label}, **settings}
-        outcome = run_augmentation(parse_config(_with_source(raw, settings)), Workspace(Path(workspace or scratch)))
+        path = Path(scratch) / "frame.parquet"
+        frame.to_parquet(path, index=False)
+        source = {"kind": "table", "path": str(path), "label": label, **settings.pop("source", {})}
+        config = parse_config({"name": "augment", **settings, "source": source})
+        outcome = run_augmentation(config, Workspace(Path(workspace or scratch).absolute()))
         report = Report.from_json(read_json(Path(outcome.report_json)))
-        if outcome.dataset_dir is None:
-            return frame.assign(synthetic=False), report
-        return load_dataset(outcome.dataset_dir, "pandas"), report
-
-
-def _with_source(raw: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    extra = settings.get("source", {})
-    base = {"kind": "table", **{k: raw["source"][k] for k in ("path", "label") if k in raw["source"]}}
-    return {**raw, "source": {**base, **extra}}
+        rows = load_dataset(outcome.dataset_dir) if outcome.dataset_dir else None
+    return rows, report
 
 
 def audit(
-    train: pd.DataFrame | Path | str,
-    synthetic: pd.DataFrame | Path | str,
-    holdout: pd.DataFrame | Path | str | None = None,
+    train: Input,
+    synthetic: Input,
+    holdout: Input | None = None,
     *,
     label: str | None = None,
     profile: Profile = "quick",
 ) -> Report:
-    """The report on anybody's synthetic data: frames, or files and folders that a source can read.
+    """The report on anybody's synthetic data: frames, table files, or image folders, npz and zip files.
 
     Without `holdout` nothing has a control: the verdict is NOT AUDITED.
     """
-    return audit_data(train, synthetic, holdout, label=label, profile=profile)
+    return audit_data(train, synthetic, holdout, label=label, profile=profile)[0]

@@ -26,7 +26,7 @@ Units = npt.NDArray[np.int64]
 
 
 def standard_parts(names: pd.Series, where: str) -> PartNames:
-    """"train" | "valid" | "holdout" for each row; raises DataError for another name, or when one is missing."""
+    """ "train" | "valid" | "holdout" for each row; raises DataError for another name, or when one is missing."""
     standard = names.astype("string").str.strip().str.lower().map(PART_NAMES)
     unknown = int(standard.isna().sum())
     if unknown:

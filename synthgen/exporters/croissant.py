@@ -1,5 +1,6 @@
 """croissant.json: the dataset in the words of ML Croissant 1.0, https://docs.mlcommons.org/croissant/docs/croissant-spec.html."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -110,14 +111,19 @@ def _records(file: str, manifest: Mapping[str, object]) -> list[dict[str, object
         dtypes = cast("Mapping[str, dict[str, str]]", manifest["dtypes"])[stem]
     record = file.replace(".", "-")
     fields = [
-        _field(f"{record}/{position}", name, dtype, file) for position, (name, dtype) in enumerate(dtypes.items())
+        _field(f"{record}/{_identifier(name, position)}", name, dtype, file)
+        for position, (name, dtype) in enumerate(dtypes.items())
     ]
     return [{"@type": "cr:RecordSet", "@id": record, "name": record, "field": fields}]
 
 
+def _identifier(name: str, position: int) -> str:
+    # A column may be named anything, an @id may not.
+    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII) else f"column-{position}"
+
+
 def _field(identifier: str, name: str, dtype: str, file: str) -> dict[str, object]:
     column = escape_formula(name) if file.endswith(".csv") else name
-    # Positions as identifiers: a column may be named anything, an @id may not.
     return {
         "@type": "cr:Field",
         "@id": identifier,

@@ -85,7 +85,7 @@ def _numbers(column: pd.Series, train: pd.Series, kind: str) -> FloatRows:
             codes = pd.Series(
                 pd.Categorical(column.astype(object).map(str, na_action="ignore"), categories=known)
             ).cat.codes
-            return np.asarray(np.where(codes < 0, np.nan, codes), dtype=np.float32)
+            return np.asarray(codes.where(codes >= 0), dtype=np.float32)
         case "datetime":
             days = (column - pd.Timestamp(0, tz=column.dt.tz)).dt.total_seconds() / _SECONDS_PER_DAY
             return np.asarray(days, dtype=np.float32)
@@ -100,7 +100,7 @@ def _codes(labels: pd.Series, classes: list[str]) -> npt.NDArray[np.int64]:
 
 # Module-level functions, not lambdas: a DataLoader's workers must be able to pickle them.
 def _row(rows: FloatRows, index: int) -> FloatRows:
-    return rows[index]
+    return np.asarray(rows[index])
 
 
 def _array(images: Image, index: int) -> FloatRows:

@@ -146,3 +146,16 @@ def _decimals(values: FloatArray) -> int:
             return digits
     # Full precision: relative to the size of the values, so that a change of unit changes nothing.
     return SIGNIFICANT_DIGITS - int(np.ceil(np.log10(np.abs(values).max())))
+
+
+def joined(first: Encoded, second: Encoded) -> Encoded:
+    """The rows of both."""
+    numeric, codes = np.vstack([first.numeric, second.numeric]), np.vstack([first.codes, second.codes])
+    return replace(first, numeric=numeric, codes=codes)
+
+
+def independent_columns(rows: Encoded, n: int, rng: np.random.Generator) -> Encoded:
+    """n rows of which each column is drawn alone: the true zero of every attack."""
+    drawn = [rng.integers(0, len(rows), (n, table.shape[1])) for table in (rows.numeric, rows.codes)]
+    numeric = np.take_along_axis(rows.numeric, drawn[0], axis=0)
+    return replace(rows, numeric=numeric, codes=np.take_along_axis(rows.codes, drawn[1], axis=0))

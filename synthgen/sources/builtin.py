@@ -92,5 +92,3 @@ def _thinned(ingested: Ingested, thin: Mapping[str, int], seed: int) -> Ingested
             kept[rows[max(1, round(share * len(rows))) :]] = False
     rows = np.flatnonzero(kept)
     return replace(ingested, data=data.take(rows), parts=parts[rows])
-
-

@@ -69,4 +69,6 @@ def _in_zone(column: pd.Series, model: pd.Series) -> pd.Series:
     if column.dt.tz is None:
         column = column.dt.tz_localize("UTC") if zone else column
         return column.dt.tz_convert(zone).astype(model.dtype) if zone else column.astype(model.dtype)
-    return (column.dt.tz_convert(zone) if zone else column.dt.tz_convert("UTC").dt.tz_localize(None)).astype(model.dtype)
+    return (column.dt.tz_convert(zone) if zone else column.dt.tz_convert("UTC").dt.tz_localize(None)).astype(
+        model.dtype
+    )

@@ -26,7 +26,10 @@ def check_column(column: pd.Series, kind: ColumnKind, *, declared: bool, file: s
 
 def _check_numbers(column: pd.Series, file: str) -> None:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    for bad, what in ((np.isinf(values), "infinite values"), (np.abs(values) > MAX_NUMBER, f"values above {MAX_NUMBER:g}")):
+    for bad, what in (
+        (np.isinf(values), "infinite values"),
+        (np.abs(values) > MAX_NUMBER, f"values above {MAX_NUMBER:g}"),
+    ):
         if bad.any():
             first = int(np.flatnonzero(bad)[0]) + 1
             message = f"column {column.name!r} of {file!r} has {int(bad.sum()):,} {what} (the first in row {first})"
@@ -44,19 +47,28 @@ def _check_numbers_as_text(column: pd.Series, file: str) -> None:
     if len(values) and not padded and 0.5 <= readable.mean() < 1:
         first = int(values.index[~readable][0]) + 1
         count = int((~readable).sum())
-        message = f"column {column.name!r} of {file!r} mixes numbers and text: {count:,} of {len(values):,} values are text"
+        message = (
+            f"column {column.name!r} of {file!r} mixes numbers and text: {count:,} of {len(values):,} values are text"
+        )
         hint = f"empty these cells, or say types: {{{column.name}: categorical}}"
         raise DataError(f"{message} (the first in row {first})", where=file, hint=hint)
 
 
+def is_near_unique(column: pd.Series) -> bool:
+    """Whether a text column has a value of its own in almost every row, as names and numbers of people have."""
+    count = int(column.notna().sum())
+    is_text = pd.api.types.is_string_dtype(column.dtype)
+    return is_text and count > MIN_ROWS_FOR_UNIQUE and column.nunique() > UNIQUE_SHARE * count
+
+
 def _check_categories(column: pd.Series, file: str) -> None:
     count, different = int(column.notna().sum()), column.nunique()
-    if count > MIN_ROWS_FOR_UNIQUE and different > UNIQUE_SHARE * count:
+    if is_near_unique(column):
         message = f"text column {column.name!r} of {file!r} has {different:,} different values in {count:,} rows"
         hint = f"name {column.name!r} under ids if it identifies a row, else under drop"
         raise DataError(message, where=file, hint=hint)
     if different > MAX_CATEGORIES:
-        message = f"column {column.name!r} of {file!r} has {different:,} categories; at most {MAX_CATEGORIES:,} are allowed"
+        message = (
+            f"column {column.name!r} of {file!r} has {different:,} categories; at most {MAX_CATEGORIES:,} are allowed"
+        )
         raise DataError(message, where=file, hint="group rare categories, or name the column under drop")
-
-

@@ -39,7 +39,12 @@ def read_delimited(path: Path, *, delimiter: str | None, encoding: str | None) -
     separator = delimiter or sniff_delimiter(text)
     _check_structure(text, separator, path)
     frame = pd.read_csv(
-        io.StringIO(text, newline=""), sep=separator, dtype=str, index_col=False, skipinitialspace=True, low_memory=False
+        io.StringIO(text, newline=""),
+        sep=separator,
+        dtype=str,
+        index_col=False,
+        skipinitialspace=True,
+        low_memory=False,
     )
     return pd.DataFrame({name: parse_text(frame[name]) for name in frame.columns}), used
 
@@ -68,7 +73,9 @@ def decode(raw: bytes, name: str, encoding: str | None) -> tuple[str, str]:
     try:
         return raw.decode(codec).removeprefix("\ufeff"), codec
     except LookupError:
-        raise DataError(f"encoding {codec!r} is not known", where="source.encoding", hint="try utf-8 or cp1252") from None
+        raise DataError(
+            f"encoding {codec!r} is not known", where="source.encoding", hint="try utf-8 or cp1252"
+        ) from None
     except UnicodeDecodeError as error:
         guess = None if encoding or marked else _guess_encoding(raw, error)
         if guess is None:

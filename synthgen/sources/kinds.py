@@ -146,7 +146,11 @@ def convert(column: pd.Series, kind: ColumnKind, where: str) -> pd.Series:
     if failed.any():
         first = int(np.flatnonzero(failed)[0]) + 1
         message = f"column {column.name!r} of {where!r} is declared {kind}, but {int(failed.sum()):,} values are not"
-        hint = "dates are read as YYYY-MM-DD, or another order that is clear from all values" if kind == "datetime" else None
+        hint = (
+            "dates are read as YYYY-MM-DD, or another order that is clear from all values"
+            if kind == "datetime"
+            else None
+        )
         raise DataError(f"{message} (the first in row {first})", where=f"source.types.{column.name}", hint=hint)
     return converted
 

@@ -34,7 +34,9 @@ def ingest_frame(frame: pd.DataFrame, source: TableSource, *, split_column: str 
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
     check_names(list(frame.columns), file)
     check_named_columns(source, split_column, list(frame.columns), file)
-    parts = None if split_column is None else standard_parts(frame[split_column], f"column {split_column!r} of {file!r}")
+    parts = (
+        None if split_column is None else standard_parts(frame[split_column], f"column {split_column!r} of {file!r}")
+    )
     unused = {*source.drop, *([split_column] if split_column else [])}
     columns: dict[str, pd.Series] = {}
     kinds: dict[str, ColumnKind] = {}
@@ -79,7 +81,9 @@ def _typed_label(column: pd.Series, kind: ColumnKind, file: str) -> tuple[pd.Ser
     if classes == 1:
         raise DataError(f"{named} has one class only, at least two are needed", where=where)
     if kind in ("id", "datetime") or classes > min(MAX_CLASSES, len(column) // 2) or _is_measured(column, classes):
-        message = f"{named} has {classes:,} different values of kind {kind} in {len(column):,} rows: it does not name classes"
+        message = (
+            f"{named} has {classes:,} different values of kind {kind} in {len(column):,} rows: it does not name classes"
+        )
         raise DataError(message, where=where, hint="choose a column that says the class of each row")
     return column, "boolean" if kind == "boolean" else "categorical"
 

@@ -1,0 +1,136 @@
+"""Archives: an npz in MedMNIST's layout, and a zip that is unpacked only when it is harmless."""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from synthgen.errors import DataError, name_list
+
+MAX_BYTES = 8 * 2**30
+MAX_FILES = 1_000_000
+# Images hardly shrink in a zip; zeros shrink a thousandfold.
+MAX_RATIO = 200
+SUSPECT_BYTES = 64 * 2**20
+MEDMNIST_PARTS = {"train": "train", "val": "valid", "valid": "valid", "test": "holdout", "holdout": "holdout"}
+
+AnyArray = npt.NDArray[np.generic]
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether the zip file is an npz: all its members are arrays."""
+    with _zip(path) as archive:
+        names = archive.namelist()
+        return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """The content of a zip in a temporary folder that is removed at the end.
+
+    Raises:
+        DataError: damaged, encrypted, a member that leads out of the folder or is a link, or a zip bomb.
+    """
+    with TemporaryDirectory(prefix="synthgen-zip-") as folder, _zip(path) as archive:
+        _check_members(archive, path)
+        try:
+            archive.extractall(folder)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+            raise DataError(f"archive {path.name!r} is damaged or encrypted", where=str(path)) from None
+        yield Path(folder)
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, EOFError):
+        raise DataError(f"archive {path.name!r} is damaged or cut short", where=str(path)) from None
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    members = archive.infolist()
+    size, packed = sum(item.file_size for item in members), sum(item.compress_size for item in members)
+    if size > MAX_BYTES or len(members) > MAX_FILES or (size > SUSPECT_BYTES and size > MAX_RATIO * packed):
+        message = f"archive {path.name!r} unpacks to {size / 2**20:,.0f} MiB in {len(members):,} files"
+        raise DataError(f"{message}: it looks like a zip bomb", where=str(path), hint="unpack it and give the folder")
+    for item in members:
+        parts = PurePosixPath(item.filename.replace("\\", "/")).parts
+        is_link = stat.S_ISLNK(item.external_attr >> 16)
+        if is_link or ".." in parts or item.filename.startswith(("/", "\\")) or ":" in item.filename:
+            message = f"archive {path.name!r} has a member that leads out of it"
+            raise DataError(message, where=str(path), hint="repack it without links, '..' and absolute paths")
+
+
+def load_arrays(path: Path) -> tuple[AnyArray, list[str], list[str] | None]:
+    """Images [n, h, w] or [n, h, w, 3], one label each, and the part of each; None when the file has no split.
+
+    Raises:
+        DataError: damaged, pickled objects, arrays missing, not matching, or of another shape.
+    """
+    _refuse_bomb(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name.endswith(("images", "labels"))}
+    except ValueError as error:
+        reason = "holds pickled objects, which are not executed" if "pickle" in str(error) else "is damaged"
+        raise DataError(f"{path.name!r} {reason}", where=str(path), hint="save plain uint8 arrays") from None
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        raise DataError(f"{path.name!r} is damaged or cut short", where=str(path)) from None
+    if "images" in arrays and "labels" in arrays:
+        return _images(arrays, "images", path), _labels(arrays, "", path), None
+    found = [prefix for prefix in MEDMNIST_PARTS if f"{prefix}_images" in arrays]
+    if not found:
+        message = f"{path.name!r} has neither images and labels nor train_images and train_labels"
+        raise DataError(message, where=str(path), hint=f"it has {name_list(arrays)}")
+    images = [_images(arrays, f"{prefix}_images", path) for prefix in found]
+    labels = [_labels(arrays, f"{prefix}_", path) for prefix in found]
+    if len({(image.shape[1:], image.dtype) for image in images}) > 1:
+        raise DataError(f"the parts of {path.name!r} differ in image shape or dtype", where=str(path))
+    parts = [MEDMNIST_PARTS[prefix] for prefix, names in zip(found, labels, strict=True) for _ in names]
+    return np.concatenate(images), [label for names in labels for label in names], parts
+
+
+def _refuse_bomb(path: Path) -> None:
+    with _zip(path) as archive:
+        size = sum(item.file_size for item in archive.infolist())
+    if size > MAX_BYTES:
+        raise DataError(f"{path.name!r} unpacks to {size / 2**30:,.0f} GiB; 8 are allowed", where=str(path))
+
+
+def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> AnyArray:
+    images = arrays[key]
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim != 3 and not (images.ndim == 4 and images.shape[-1] == 3):
+        message = f"{key} of {path.name!r} has shape {images.shape}; [n, h, w] or [n, h, w, 3] is allowed"
+        raise DataError(message, where=str(path), hint="volumes are not read as images" if images.ndim > 3 else None)
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8) * np.uint8(255)
+    if images.dtype in (np.uint8, np.uint16):
+        return images
+    if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
+        return images.astype(np.uint8)
+    raise DataError(f"{key} of {path.name!r} has type {images.dtype}; uint8 or uint16 is allowed", where=str(path))
+
+
+def _labels(arrays: Mapping[str, AnyArray], prefix: str, path: Path) -> list[str]:
+    labels, images = arrays.get(f"{prefix}labels"), arrays[f"{prefix}images"]
+    if labels is None:
+        raise DataError(f"{path.name!r} has {prefix}images but no {prefix}labels", where=str(path))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) != len(images):
+        message = f"{prefix}labels of {path.name!r} has shape {labels.shape} for {len(images)} images; one label each is allowed"
+        raise DataError(message, where=str(path))
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.trunc(labels)):
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "iubU":
+        message = f"{prefix}labels of {path.name!r} has type {labels.dtype}; whole numbers or text are allowed"
+        raise DataError(message, where=str(path))
+    return [str(label) for label in labels.tolist()]

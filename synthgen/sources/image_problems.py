@@ -1,0 +1,53 @@
+"""Image sets that are refused, and what a person should know about the others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from synthgen.datasets import ImageSet, class_counts
+from synthgen.errors import DataError, name_list
+from synthgen.findings import Problem
+from synthgen.sources.table_problems import tiny_classes
+
+MIN_SIDE, MAX_SIDE = 8, 128
+MIN_IMAGES = 10
+
+
+def check_images(data: ImageSet, name: str) -> None:
+    """Raise DataError for too few images or classes, unusable sizes, and one image under two labels."""
+    height, width = data.images.shape[2:]
+    if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
+        message = f"the images of {name!r} are {width} x {height} pixels; {MIN_SIDE} to {MAX_SIDE} a side are allowed"
+        raise DataError(message, where="source.size", hint="set source.size: 64 and source.fit: resize, crop or pad")
+    if len(data) < MIN_IMAGES:
+        raise DataError(f"{name!r} has {len(data)} images, at least {MIN_IMAGES} are needed", where=name)
+    empty = [label for label, count in class_counts(data).items() if count == 0]
+    if empty:
+        raise DataError(f"class {name_list(empty)} of {name!r} has no image", where=name)
+    if len(data.classes) < 2:
+        raise DataError(f"{name!r} has one class only, at least two are needed", where=name)
+    _check_one_label(data, name)
+
+
+def _check_one_label(data: ImageSet, name: str) -> None:
+    labelled = np.unique(np.stack([data.row_keys(), data.codes.astype(np.uint64)]), axis=1)
+    different, uses = np.unique(labelled[0], return_counts=True)
+    twice = int(np.sum(uses > 1))
+    if twice:
+        message = f"{twice:,} of {len(different):,} different images of {name!r} stand under more than one label"
+        raise DataError(message, where=name, hint="decide for one label, or remove these images")
+
+
+def image_problems(data: ImageSet, *, fitted_sizes: int = 1) -> Sequence[Mapping[str, str | None]]:
+    """Exact duplicates, tiny classes and mixed sizes, as JSON. `fitted_sizes`: how many sizes the files had."""
+    problems = []
+    repeated = len(data) - len(np.unique(data.row_keys()))
+    if repeated:
+        message = f"{repeated:,} of {len(data):,} images repeat another one in every pixel"
+        problems.append(Problem("duplicate_images", message, hint="equal images stay in one part of the split"))
+    if fitted_sizes > 1:
+        message = f"the files have {fitted_sizes:,} different sizes; they were brought to one"
+        problems.append(Problem("mixed_sizes", message, hint="see source.fit and source.size"))
+    problems += tiny_classes(class_counts(data))
+    return [asdict(problem) for problem in problems]

@@ -1,0 +1,107 @@
+"""Labelled images: from class folders, an npz, a zip of either, or a manifest, to one `ImageSet`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from synthgen.config import ImageSource
+from synthgen.datasets import ImageSet, Ingested
+from synthgen.errors import ConfigError, DataError
+from synthgen.sources.archives import holds_arrays, load_arrays, unpacked
+from synthgen.sources.frames import first_bytes
+from synthgen.sources.image_problems import check_images, image_problems
+from synthgen.sources.layouts import Entry, folder_entries, manifest_entries
+from synthgen.sources.pixels import Header, Pixels, fit_pixels, read_header, read_pixels, set_channels
+
+
+def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
+    """The images that the path leads to, uint8 or uint16 [n, c, h, w]; raises DataError naming the file."""
+    if source.fit != "error" and source.size is None:
+        raise ConfigError(f"source.fit is {source.fit!r}, but source.size is not set", where="source.size")
+    path = Path(source.path)
+    if path.is_dir():
+        _refuse_columns(source, split_column)
+        return _from_files(folder_entries(path), source, path.name)
+    if not first_bytes(path).startswith(b"PK"):
+        if path.suffix in (".npz", ".zip"):
+            raise DataError(f"{path.name!r} is damaged or not a {path.suffix[1:]} file", where=str(path))
+        return _from_files(manifest_entries(path, source, split_column), source, path.name)
+    _refuse_columns(source, split_column)
+    if holds_arrays(path):
+        return _from_arrays(path, source)
+    with unpacked(path) as folder:
+        arrays = sorted(folder.rglob("*.npz"))
+        if len(arrays) == 1:
+            return _from_arrays(arrays[0], source)
+        return _from_files(folder_entries(folder), source, path.name)
+
+
+def _refuse_columns(source: ImageSource, split_column: str | None) -> None:
+    for key, value in (("split.column", split_column), ("source.group", source.group)):
+        if value is not None:
+            message = f"{key} is {value!r}, but only a manifest has columns"
+            raise ConfigError(message, where=key, hint="folders named train, valid and holdout are a split, too")
+
+
+def _from_files(entries: Sequence[Entry], source: ImageSource, name: str) -> Ingested:
+    headers = [read_header(entry.path, entry.name) for entry in entries]
+    _check_sizes(headers, source, name)
+    pixels = [set_channels(fit_pixels(read_pixels(entry.path, entry.name), source), source) for entry in entries]
+    _check_alike(pixels, name)
+    groups = None if source.group is None else np.asarray([entry.group for entry in entries], dtype=np.str_)
+    parts = [entry.part for entry in entries if entry.part is not None]
+    data = _image_set(np.stack(pixels), [entry.label for entry in entries], source)
+    data = ImageSet(data.images, data.codes, data.classes, groups, source.mirror_keeps_label)
+    return _ingested(data, parts or None, name, sizes=len(set(headers)))
+
+
+def _from_arrays(path: Path, source: ImageSource) -> Ingested:
+    images, labels, parts = load_arrays(path)
+    _check_sizes([Header(images.shape[2], images.shape[1])], source, path.name)
+    pixels = np.stack([set_channels(fit_pixels(image, source), source) for image in images])
+    return _ingested(_image_set(pixels, labels, source), parts, path.name)
+
+
+def _image_set(images: Pixels, labels: Sequence[str], source: ImageSource) -> ImageSet:
+    names = set(labels)
+    # "10" after "9", as a person counts.
+    order = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+    codes = np.asarray([order.index(label) for label in labels], dtype=np.int64)
+    return ImageSet(images, codes, tuple(order), mirror_keeps_label=source.mirror_keeps_label)
+
+
+def _ingested(data: ImageSet, parts: Sequence[str] | None, name: str, *, sizes: int = 1) -> Ingested:
+    check_images(data, name)
+    given = None if parts is None else np.asarray(parts, dtype=np.str_)
+    return Ingested(data, given, image_problems(data, fitted_sizes=sizes))
+
+
+def _check_sizes(headers: Sequence[Header], source: ImageSource, name: str) -> None:
+    if source.fit != "error":
+        return
+    widths, heights = [header.width for header in headers], [header.height for header in headers]
+    wanted = source.size
+    if len(set(headers)) == 1 and wanted in (None, widths[0]) and wanted in (None, heights[0]):
+        return
+    across = f"{min(widths)} to {max(widths)} wide and {min(heights)} to {max(heights)} high"
+    message = f"the images of {name!r} are {across}, in {len(set(headers)):,} sizes"
+    asked = "one size is needed" if wanted is None else f"source.size is {wanted}"
+    hint = f"set source.fit to resize, crop or pad, and source.size, for example {_suggested_size(headers)}"
+    raise DataError(f"{message}; {asked}", where="source.fit", hint=hint)
+
+
+def _suggested_size(headers: Sequence[Header]) -> int:
+    side = float(np.median([min(header.width, header.height) for header in headers]))
+    return next((size for size in (128, 96, 64, 32, 16) if size <= side), 8)
+
+
+def _check_alike(pixels: Sequence[Pixels], name: str) -> None:
+    kinds = Counter((image.shape[0], image.dtype.itemsize * 8) for image in pixels)
+    if len(kinds) == 1:
+        return
+    found = ", ".join(f"{count:,} {'RGB' if channels == 3 else 'grey'} of {bits} bits" for (channels, bits), count in
+                      sorted(kinds.items()))  # fmt: skip
+    raise DataError(f"the images of {name!r} differ: {found}", where="source.channels",
+                    hint="set source.channels to grey or rgb; 8 and 16 bits cannot be mixed")  # fmt: skip

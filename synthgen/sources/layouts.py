@@ -1,0 +1,134 @@
+"""Where labelled image files stand: class folders, folders of a given split, or a manifest."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
+
+from synthgen.config import ImageSource
+from synthgen.errors import DataError
+from synthgen.sources.frames import read_frame
+from synthgen.sources.header import require_column
+from synthgen.splitting import PART_NAMES, standard_parts
+
+# Files that stand beside images and are none.
+BESIDE = {".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".db", ".ini", ".html", ".pdf"}
+JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image file with its label. `name`: how a message calls the file; `part` and `group` None when not given."""
+
+    path: Path
+    name: str
+    label: str
+    part: str | None = None
+    group: str | None = None
+
+
+def folder_entries(root: Path) -> list[Entry]:
+    """The files of `root/<class>/` or `root/<train|valid|holdout>/<class>/`, sorted by name."""
+    folders = _subfolders(root)
+    while len(folders) == 1 and _subfolders(folders[0]):
+        # One folder around everything, as archives often have.
+        folders = _subfolders(folders[0])
+    if not folders:
+        hint = "put the images of each class into a folder with its name, or give a manifest with path and label"
+        raise DataError(f"{root.name!r} has no class folders", where=str(root), hint=hint)
+    parts = {folder: PART_NAMES.get(folder.name.lower()) for folder in folders}
+    if all(parts.values()) and all(_subfolders(folder) for folder in folders):
+        return [entry for folder in folders for entry in _class_entries(_subfolders(folder), root, parts[folder])]
+    return _class_entries(folders, root, None)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.iterdir() if item.is_dir() and not _is_junk(item))
+
+
+def _is_junk(item: Path) -> bool:
+    return item.name.startswith(".") or item.name in JUNK
+
+
+def _class_entries(folders: Sequence[Path], root: Path, part: str | None) -> list[Entry]:
+    return [
+        Entry(file, _relative(file, root), folder.name, part) for folder in folders for file in _files(folder, root)
+    ]
+
+
+def _files(folder: Path, root: Path) -> Iterator[Path]:
+    check_inside(folder, root, _relative(folder, root))
+    items = sorted(item for item in folder.iterdir() if not _is_junk(item))
+    inner = [item for item in items if item.is_dir()]
+    if inner:
+        hint = f"give the folder whose folders are the classes, for example {folder.name!r}"
+        raise DataError(
+            f"class folder {_relative(folder, root)!r} holds folders, not images", where=str(folder), hint=hint
+        )
+    files = [item for item in items if item.suffix.lower() not in BESIDE]
+    if not files:
+        raise DataError(f"class folder {_relative(folder, root)!r} is empty", where=str(folder), hint="remove it")
+    for file in files:
+        check_inside(file, root, _relative(file, root))
+        yield file
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def check_inside(path: Path, root: Path, name: str) -> None:
+    """Raise DataError when the path, links followed, leaves the root."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{name!r} leads out of {root.name!r}", where=name, hint="copy the file into the folder")
+
+
+def manifest_entries(path: Path, source: ImageSource, split_column: str | None) -> list[Entry]:
+    """The files that a CSV or parquet manifest lists, paths relative to it; raises DataError naming the row."""
+    frame = read_frame(path)
+    columns = [str(name) for name in frame.columns]
+    for role, name in (("path_column", source.path_column), ("label", source.label), ("group", source.group),
+                       ("split.column", split_column)):  # fmt: skip
+        if name is not None:
+            require_column(role, name, columns, path.name)
+    for name in (source.path_column, source.label):
+        missing = int(frame[name].isna().sum())
+        if missing:
+            message = f"column {name!r} of {path.name!r} is missing in {missing:,} of {len(frame):,} rows"
+            raise DataError(message, where=str(path))
+    files = [_manifest_file(path, text, row) for row, text in enumerate(_texts(frame[source.path_column]), start=1)]
+    labels = _texts(frame[source.label])
+    groups: Sequence[str | None] = _groups(frame[source.group]) if source.group else [None] * len(frame)
+    parts: Sequence[str | None] = [None] * len(frame)
+    if split_column is not None:
+        parts = standard_parts(frame[split_column], f"column {split_column!r} of {path.name!r}").tolist()
+    return [
+        Entry(file, f"{path.name} row {row}", label, part, group)
+        for row, (file, label, part, group) in enumerate(zip(files, labels, parts, groups, strict=True), start=1)
+    ]
+
+
+def _groups(column: pd.Series) -> list[str]:
+    # An image without a group is a group of its own.
+    alone = pd.Series([f"(row {row})" for row in range(1, len(column) + 1)])
+    return column.astype(object).where(column.notna(), alone).astype(str).tolist()
+
+
+def _texts(column: pd.Series) -> list[str]:
+    return column.astype(str).tolist()
+
+
+def _manifest_file(manifest: Path, text: str, row: int) -> Path:
+    where = f"{manifest.name!r} row {row}"
+    plain = PurePosixPath(text.replace("\\", "/"))
+    if plain.is_absolute() or PureWindowsPath(text).is_absolute() or ".." in plain.parts:
+        raise DataError(f"{where}: the path leads out of the manifest's folder", where=str(manifest),
+                        hint="paths are relative to the manifest, without '..'")  # fmt: skip
+    file = manifest.parent / plain
+    if not file.is_file():
+        raise DataError(
+            f"{where}: there is no such file", where=str(manifest), hint="paths are relative to the manifest"
+        )
+    check_inside(file, manifest.parent, where)
+    return file

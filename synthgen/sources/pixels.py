@@ -1,0 +1,155 @@
+"""One image file as an array: told by its first bytes, checked, turned upright, brought to a size and channels."""
+
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from synthgen.config import ImageSource
+from synthgen.errors import DataError
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+# An image that unpacks to more is an attack or a scan that nobody trains on at 128 pixels a side.
+MAX_PIXELS = 64_000_000
+ORIENTATION = 0x0112
+SIDEWAYS = (5, 6, 7, 8)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, TypeError, OverflowError)
+GREY16_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of an image file say: upright width and height in pixels."""
+
+    width: int
+    height: int
+
+
+def read_header(path: Path, name: str) -> Header:
+    """Size of the image without decoding it; raises DataError when it is none, or too large."""
+    with _opened(path, name) as image:
+        try:
+            sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
+        except BROKEN:
+            raise _damaged(name) from None
+        width, height = image.size[::-1] if sideways else image.size
+        return Header(width, height)
+
+
+def _opened(path: Path, name: str) -> Image.Image:
+    if path.stat().st_size == 0:
+        raise DataError(f"image {name!r} is empty (zero bytes)", where=name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise _too_large(name) from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name!r} is not a PNG, JPEG, TIFF or BMP image", where=name) from None
+    except BROKEN:
+        raise _damaged(name) from None
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise _too_large(name)
+    return image
+
+
+def _damaged(name: str) -> DataError:
+    return DataError(f"image {name!r} is damaged or cut short", where=name)
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(f"image {name!r} has more than {MAX_PIXELS // 1_000_000} million pixels", where=name)
+
+
+def read_pixels(path: Path, name: str) -> Pixels:
+    """The upright image, uint8 [h, w] or [h, w, 3], or uint16 [h, w] for 16-bit grey.
+
+    Raises:
+        DataError: empty, no image, truncated, too large, several pages, or 32-bit pixels.
+    """
+    with _opened(path, name) as image:
+        # A JPEG of a phone may carry a second view, which nobody misses.
+        if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+            raise DataError(f"image {name!r} has several pages; one is allowed", where=name)
+        try:
+            upright = ImageOps.exif_transpose(image)
+            upright.load()
+            return _to_array(upright, name)
+        except BROKEN:
+            raise _damaged(name) from None
+
+
+def _to_array(image: Image.Image, name: str) -> Pixels:
+    if image.mode in GREY16_MODES:
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65_535):
+            raise DataError(f"image {name!r} has pixels of more than 16 bits", where=name, hint="rescale it to 16 bits")
+        return values.astype(np.uint16)
+    match image.mode:
+        case "F":
+            raise DataError(f"image {name!r} has floating point pixels", where=name, hint="rescale it to 8 or 16 bits")
+        case "1":
+            image = image.convert("L")
+        case "L" | "RGB":
+            pass
+        case "P" | "PA":
+            return _grey_if_equal(np.asarray(_on_white(image.convert("RGBA"))))
+        case "LA" | "La":
+            return np.asarray(_on_white(image.convert("RGBA")))[..., 0]
+        case "RGBA" | "RGBa":
+            image = _on_white(image.convert("RGBA"))
+        case _:
+            image = image.convert("RGB")
+    return np.asarray(image)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    # What lies under transparent pixels is arbitrary; a viewer shows the page.
+    page = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(page, image).convert("RGB")
+
+
+def _grey_if_equal(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    same = np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
+    return pixels[..., 0] if same else pixels
+
+
+def fit_pixels(pixels: Pixels, source: ImageSource) -> Pixels:
+    """The image at source.size x source.size: stretched, cut from the centre, or padded with black."""
+    size = source.size
+    if source.fit == "error" or size is None or pixels.shape[:2] == (size, size):
+        return pixels
+    # Pillow resizes 16-bit images as float.
+    deep = pixels.dtype == np.uint16
+    image = Image.fromarray(pixels.astype(np.float32) if deep else pixels)
+    target, method = (size, size), Image.Resampling.LANCZOS
+    match source.fit:
+        case "resize":
+            image = image.resize(target, method)
+        case "crop":
+            image = ImageOps.fit(image, target, method)
+        case "pad":
+            image = ImageOps.pad(image, target, method)
+    return np.clip(np.rint(np.asarray(image)), 0, 65_535).astype(np.uint16) if deep else np.asarray(image)
+
+
+def set_channels(pixels: Pixels, source: ImageSource) -> Pixels:
+    """[h, w] or [h, w, 3] as [c, h, w] with the channels that the source asks for."""
+    colour = pixels.ndim == 3
+    match source.channels:
+        case "grey" if colour:
+            pixels, colour = np.asarray(Image.fromarray(pixels).convert("L")), False
+        case "rgb" if not colour:
+            return np.repeat(pixels[None], 3, axis=0)
+        case _:
+            pass
+    return np.moveaxis(pixels, -1, 0) if colour else pixels[None]

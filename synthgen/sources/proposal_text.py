@@ -1,0 +1,156 @@
+"""How a proposed config reads: every section of a run with its values and, above each, why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+# A verdict on images needs so many synthetic ones of a class.
+IMAGES_PER_CLASS = 200
+# Classes whose sizes differ by less than this need no balancing.
+EVEN = 1.2
+FRAMEWORK_GB = 1.5
+BYTES_COPIED = 12
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is proposed for one dataset.
+
+    Attributes:
+        content: what was found, "48,842 rows".
+        source: the lines of the source section.
+        split: remarks on the split, and the column that names it.
+        train: rows of each class in the training part.
+        megabytes: of the data in memory.
+        side: pixels of the longer side, None for a table.
+    """
+
+    path: Path
+    content: str
+    source: Sequence[str]
+    split_remarks: Sequence[str]
+    split_column: str | None
+    train: Mapping[str, int]
+    megabytes: float
+    side: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the run: the file's, in characters that a folder may have."""
+        plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in self.path.stem)
+        return plain.strip("-")[:64] or "run"
+
+    @property
+    def budget_minutes(self) -> int:
+        return 4 if self.side is None or self.side <= 32 else 15
+
+
+def entry(key: str, value: object, *remarks: str) -> list[str]:
+    """Lines of one key of a section, its remarks as comments above it."""
+    # A name with a line break must not end the comment.
+    return [*(f"  # {' '.join(remark.splitlines())}" for remark in remarks), f"  {key}: {scalar(value)}"]
+
+
+def scalar(value: object) -> str:
+    """The value as YAML on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def class_line(counts: Mapping[str, int]) -> str:
+    """The classes with count and share, the largest first; long lists cut."""
+    total = sum(counts.values())
+    largest = sorted(counts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name!r} {count:,} ({count / total:.1%})" for name, count in largest[:10])
+    return f"{len(counts)} classes: {shown}{'' if len(counts) <= 10 else ', ...'}"
+
+
+def render(proposal: Proposal) -> str:
+    """The whole config as text."""
+    plan = _plan_lines(proposal)
+    sections = [_head(proposal), ["source:", *proposal.source], _split_lines(proposal), _training(proposal), plan]
+    return "\n\n".join("\n".join(section) for section in [*sections, _rest(proposal)]) + "\n"
+
+
+def _head(proposal: Proposal) -> list[str]:
+    memory = FRAMEWORK_GB + BYTES_COPIED * proposal.megabytes / 1024
+    return [
+        f"# {scalar(proposal.path.name)}: {proposal.content}. Proposed by `synthgen init`; change what you know better.",
+        f"# Check it:  synthgen check {proposal.name}.yaml      Run it:  synthgen run {proposal.name}.yaml",
+        f"# Expect about {proposal.budget_minutes} minutes of training, some minutes of evaluation, {memory:.1f} GB of memory.",
+        f"name: {scalar(proposal.name)}",
+        "# The same seed gives the same split, the same model and the same rows.",
+        "seed: 0",
+        "# augment: feed a classifier inside the house; share: give synthetic data away (privacy decides, no real row leaves).",
+        "purpose: augment",
+    ]
+
+
+def _split_lines(proposal: Proposal) -> list[str]:
+    remarks = [f"  # {remark}" for remark in proposal.split_remarks]
+    shares = ["  train: 0.6", "  valid: 0.2", "  holdout: 0.2"]
+    return ["split:", *remarks, *shares, f"  column: {scalar(proposal.split_column)}"]
+
+
+def _training(proposal: Proposal) -> list[str]:
+    chosen = "ctgan for a table" if proposal.side is None else "image-gan for images"
+    return [
+        "synthesizer:",
+        f"  # auto: {chosen}; copies and marginals are the baselines.",
+        "  kind: auto",
+        "  # More minutes make better rows; twice as many is worth a try when fidelity is INCONCLUSIVE.",
+        f"  budget_minutes: {proposal.budget_minutes}",
+        "  # null: only the minutes count.",
+        "  budget_steps: null",
+    ]
+
+
+def _plan_lines(proposal: Proposal) -> list[str]:
+    counts, total = proposal.train, sum(proposal.train.values())
+    largest, smallest = max(counts.values()), max(1, min(counts.values()))
+    if largest > EVEN * smallest:
+        share = 1.0 if largest <= 20 * smallest else 0.25
+        made = sum(max(0, round(share * largest) - count) for count in counts.values())
+        goal = (
+            "as many rows as the largest"
+            if share == 1
+            else "a quarter of the largest; more would rest on too few real rows"
+        )
+        remark = f"Every class up to {goal}: about {made:,} synthetic beside {total:,} real training rows."
+        return ["plan:", f"  # {remark}", "  kind: balance", f"  share: {share}"]
+    if proposal.side is None:
+        remark = f"The classes are even, so all of them grow by half: about {total // 2:,} synthetic rows."
+        return ["plan:", f"  # {remark}", "  kind: ratio", "  ratio: 0.5"]
+    rows = max(total // 2, IMAGES_PER_CLASS * len(counts))
+    remark = f"The classes are even, so all of them grow; a verdict needs {IMAGES_PER_CLASS} synthetic images of each."
+    return ["plan:", f"  # {remark}", "  kind: rows", f"  rows: {rows}"]
+
+
+def _rest(proposal: Proposal) -> list[str]:
+    formats = (
+        "parquet; csv is possible, too" if proposal.side is None else "a folder of PNG files; npz is possible, too"
+    )
+    return [
+        "curation:",
+        "  # Candidates are weighted until their statistics match the training rows.",
+        "  calibrate: true",
+        "  # Rows that nearly equal a training row are drawn again.",
+        "  near_copies: drop",
+        "",
+        "evaluation:",
+        "  # quick: minutes; full: more rows and seeds, narrower intervals; release: before data leave the house.",
+        "  profile: quick",
+        "",
+        "# Empty: the default gates. Replace one by, for example: - {metric: c2st_auc, at_most: 0.8, required: true}",
+        "gates: []",
+        "",
+        "export:",
+        f"  # Empty: {formats}.",
+        "  formats: []",
+        "",
+        "tracking:",
+        "  # The MLflow experiment; null: the name of the run.",
+        "  experiment: null",
+    ]

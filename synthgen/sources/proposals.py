@@ -1,0 +1,166 @@
+"""What `synthgen init` proposes for a dataset: a config that can be run as it is, with the reason for every choice."""
+
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthgen.config import ImageSource, TableSource
+from synthgen.datasets import ImageSet, Ingested, Schema, Table, class_counts
+from synthgen.errors import DataError, name_list
+from synthgen.sources.frames import first_bytes, read_frame
+from synthgen.sources.header import require_column
+from synthgen.sources.images import read_images
+from synthgen.sources.proposal_text import Proposal, class_line, entry, render
+from synthgen.sources.roles import Roles, guess_roles
+from synthgen.sources.table_problems import leaking_columns
+from synthgen.sources.tables import ingest_frame
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+TRAIN_SHARE = 0.6
+
+
+def propose(path: Path, *, label: str) -> str:
+    """The text of a commented YAML config for a table, image folder, npz, zip or manifest.
+
+    Args:
+        label: the label column of a table or manifest; images in class folders or an npz have none.
+
+    Raises:
+        DataError: there is no such file, or the data cannot be used whatever the config says.
+    """
+    if path.is_dir() or first_bytes(path).startswith(b"PK"):
+        return _propose_images(path, ImageSource(kind="images", path=str(path)))
+    frame = read_frame(path)
+    columns = [str(name) for name in frame.columns]
+    require_column("label", label, columns, path.name)
+    path_column = next((name for name in columns if _holds_image_paths(frame[name], path)), None)
+    if path_column is not None:
+        return _propose_images(path, ImageSource(kind="images", path=str(path), label=label, path_column=path_column))
+    return _propose_table(path, frame, label)
+
+
+def _holds_image_paths(column: pd.Series, manifest: Path) -> bool:
+    texts = [str(value) for value in column.dropna().head(20)]
+    named = bool(texts) and all(Path(text).suffix.lower() in IMAGE_SUFFIXES for text in texts)
+    return named and all((manifest.parent / text).is_file() for text in texts)
+
+
+def _propose_table(path: Path, frame: pd.DataFrame, label: str) -> str:
+    roles = guess_roles(frame, label)
+    table, parts = _read_as(path, frame, label, roles)
+    leaks = leaking_columns(table)
+    if leaks:
+        roles.drop_leaks(leaks)
+        table, parts = _read_as(path, frame, label, roles)
+    remarks = ["Rows to learn from, to choose by, and to judge on; stratified by label, equal rows on one side."]
+    if roles.split_column:
+        remarks = [f"Column {roles.split_column!r} names the split: its test rows judge; valid is cut from train if it has none.",
+                   "Numbers then compare with published ones. null: a split of our own by the shares below."]  # fmt: skip
+    return render(
+        Proposal(
+            path=path,
+            content=f"{len(frame):,} rows of {len(frame.columns)} columns",
+            source=_table_section(path, label, roles, table),
+            split_remarks=remarks,
+            split_column=roles.split_column,
+            train=_train_counts(table, parts),
+            megabytes=float(table.frame.memory_usage(deep=True).sum()) / 2**20,
+        )
+    )
+
+
+def _read_as(path: Path, frame: pd.DataFrame, label: str, roles: Roles) -> tuple[Table, Ingested]:
+    source = TableSource(
+        kind="table", path=str(path), label=label, group=roles.group, ids=tuple(roles.ids), drop=tuple(roles.drop),
+        protected=tuple(roles.protected), types=dict(roles.types),
+    )  # fmt: skip
+    ingested = ingest_frame(frame, source, split_column=roles.split_column)
+    assert isinstance(ingested.data, Table)
+    return ingested.data, ingested
+
+
+def _table_section(path: Path, label: str, roles: Roles, table: Table) -> list[str]:
+    group = (
+        roles.because([roles.group]) if roles.group else ["No column looks like a person or case with several rows."]
+    )
+    return [
+        *entry("kind", "table"),
+        *entry("path", str(path)),
+        *entry("label", label, class_line(class_counts(table))),
+        *entry("group", roles.group, "Rows of one group stay in one part of the split.", *group),
+        *entry(
+            "ids", roles.ids, *(roles.because(roles.ids) or ["No column identifies rows; ids are never synthesised."])
+        ),
+        *entry("drop", roles.drop, *(roles.because(roles.drop) or ["Columns that nobody should learn."])),
+        *entry("protected", roles.protected, "Is anybody treated worse afterwards?", *roles.because(roles.protected)),
+        *entry("secrets", [], "What must not be inferred about a person, for example a diagnosis or a salary."),
+        *entry("types", roles.types, *_kind_lines(table.schema), *roles.because(roles.types)),
+        *entry("delimiter", None, "null: found by itself, as is the encoding; both matter for CSV only."),
+        *entry("encoding", None),
+    ]
+
+
+def _kind_lines(schema: Schema) -> list[str]:
+    columns = sorted((schema.kinds[name], name) for name in schema.features)
+    lines = [
+        "Kinds that were found; name a column here to overrule (numeric, integer, categorical, boolean, datetime):"
+    ]
+    for kind, members in groupby(columns, key=lambda item: item[0]):
+        names = [name for _, name in members]
+        lines.append(f"  {kind} ({len(names)}): {name_list(names, at_most=60)}")
+    return lines
+
+
+def _train_counts(data: Table | ImageSet, ingested: Ingested) -> Mapping[str, int]:
+    if ingested.parts is None:
+        return {name: round(TRAIN_SHARE * count) for name, count in class_counts(data).items()}
+    train = class_counts(data.take(np.flatnonzero(ingested.parts == "train")))
+    # Valid is cut out of train when the given split has none.
+    kept = 1.0 if np.any(ingested.parts == "valid") else TRAIN_SHARE / (TRAIN_SHARE + 0.2)
+    return {name: round(kept * train.get(name, 0)) for name in data.classes}
+
+
+def _propose_images(path: Path, source: ImageSource) -> str:
+    source, remarks = _readable(source)
+    ingested = read_images(source, split_column=None)
+    data = ingested.data
+    assert isinstance(data, ImageSet)
+    _, channels, height, width = data.images.shape
+    split = ["Shares of each class to learn from, to choose by, and to judge on; equal images on one side."]
+    if ingested.parts is not None:
+        names = ", ".join(f"{name} {int(np.sum(ingested.parts == name)):,}" for name in np.unique(ingested.parts))
+        split = [f"The data bring their own split, which is kept ({names}); valid is cut from train if it has none."]
+    section = [
+        *entry("kind", "images"),
+        *entry("path", source.path),
+        *entry("label", source.label, class_line(class_counts(data)), "The label column, if this is a manifest."),
+        *entry("path_column", source.path_column, "The column of file paths, if this is a manifest."),
+        *entry("group", None, "The column of a manifest whose images (of one patient) stay in one part of the split."),
+        *entry("size", source.size, *remarks),
+        *entry("fit", source.fit, "error: all files must have one size; else resize (stretch), crop or pad."),
+        *entry("channels", source.channels, f"The images are {'RGB' if channels == 3 else 'grey'}; keep, grey or rgb."),
+        *entry(
+            "mirror_keeps_label",
+            False,
+            "true only if a mirrored image is still one of its class: not for digits or sides.",
+        ),
+    ]
+    return render(
+        Proposal(path, f"{len(data):,} images of {width} x {height} pixels", section, split, None,
+                 _train_counts(data, ingested), data.images.nbytes / 2**20, max(width, height))
+    )  # fmt: skip
+
+
+def _readable(source: ImageSource) -> tuple[ImageSource, list[str]]:
+    """The source with the fit that it needs, and what to say about size."""
+    try:
+        read_images(source, split_column=None)
+    except DataError as error:
+        if error.where not in ("source.fit", "source.size"):
+            raise
+        fitted = source.model_copy(update={"fit": "resize", "size": 64})
+        return fitted, [f"{error.message}: they are resized to 64 x 64; 128 at most."]
+    return source, ["null: the size that the images have."]
