@@ -6,12 +6,13 @@ Call `pipelines.bootstrap.bootstrap(workspace)` before this module is imported.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig, parse_config
@@ -33,9 +34,9 @@ def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfi
             return reused
         return result
 
-    wrapped = task(body, name=stage.__name__, cache_policy=NO_CACHE, persist_result=False)
-    result: R = wrapped(config, *a, return_state=True, **k).result()
-    return result
+    wrapped = task(name=stage.__name__, cache_policy=NO_CACHE, persist_result=False)(body)
+    state = cast("State[R]", wrapped(config, *a, return_state=True, **k))
+    return cast("R", state.result())
 
 
 @flow(name="augment", persist_result=False, validate_parameters=False)

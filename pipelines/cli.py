@@ -48,7 +48,7 @@ def init(
         label: column to predict; image folders and npz need none.
         output: the config to write; default: the data's name with .yaml, in the current folder.
     """
-    from synthgen.sources.propose import propose
+    from synthgen.sources.proposals import propose
 
     target = output or Path(f"{data.resolve().stem}.yaml")
     if target.exists():
@@ -123,7 +123,7 @@ def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
     from pipelines.terminal import gate_table, print_places, verdict_text
     from synthgen.findings import Report
     from synthgen.metrics import METRICS
-    from synthgen.reports import headline
+    from synthgen.reports.headline import headline
     from synthgen.runs import read_json
 
     report = Report.from_json(read_json(Path(outcome.report_json)))
@@ -185,7 +185,8 @@ def audit(
     from synthgen.auditing import audit_data
     from synthgen.findings import EXIT_CODES
     from synthgen.metrics import METRICS
-    from synthgen.reports import headline, write_report
+    from synthgen.reports import write_report
+    from synthgen.reports.headline import headline
 
     with progress_shown(enabled=not json_):
         report, material = audit_data(train, synthetic, holdout, label=label, profile=profile)

@@ -147,7 +147,7 @@ def _log_history(client: "MlflowClient", run_id: str, history: Sequence[Mapping[
 def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
     from mlflow.entities import Metric, RunTag
 
-    numbers = {}
+    numbers: dict[str, float] = {}
     for finding in report.findings:
         numbers |= {
             finding.metric: finding.value,

@@ -1,4 +1,4 @@
-"""The table of sources. To add one: a class in config.Source with its `kind`, a function to Ingested, then a line here."""
+"""The table of sources. To add one: a class with its `kind` in config.Source, a function to Ingested, a line here."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

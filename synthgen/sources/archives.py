@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.errors import DataError, name_list
+from synthgen.sources.pixels import Pixels, as_pixels
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 1_000_000
@@ -67,7 +68,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
             raise DataError(message, where=str(path), hint="repack it without links, '..' and absolute paths")
 
 
-def load_arrays(path: Path) -> tuple[AnyArray, list[str], list[str] | None]:
+def load_arrays(path: Path) -> tuple[Pixels, list[str], list[str] | None]:
     """Images [n, h, w] or [n, h, w, 3], one label each, and the part of each; None when the file has no split.
 
     Raises:
@@ -93,7 +94,7 @@ def load_arrays(path: Path) -> tuple[AnyArray, list[str], list[str] | None]:
     if len({(image.shape[1:], image.dtype) for image in images}) > 1:
         raise DataError(f"the parts of {path.name!r} differ in image shape or dtype", where=str(path))
     parts = [MEDMNIST_PARTS[prefix] for prefix, names in zip(found, labels, strict=True) for _ in names]
-    return np.concatenate(images), [label for names in labels for label in names], parts
+    return as_pixels(np.concatenate(images)), [label for names in labels for label in names], parts
 
 
 def _refuse_bomb(path: Path) -> None:
@@ -103,7 +104,7 @@ def _refuse_bomb(path: Path) -> None:
         raise DataError(f"{path.name!r} unpacks to {size / 2**30:,.0f} GiB; 8 are allowed", where=str(path))
 
 
-def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> AnyArray:
+def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> Pixels:
     images = arrays[key]
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
@@ -113,9 +114,9 @@ def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> AnyArray:
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * np.uint8(255)
     if images.dtype in (np.uint8, np.uint16):
-        return images
+        return as_pixels(images)
     if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
-        return images.astype(np.uint8)
+        return images.astype(np.uint8, copy=False)
     raise DataError(f"{key} of {path.name!r} has type {images.dtype}; uint8 or uint16 is allowed", where=str(path))
 
 
@@ -126,7 +127,7 @@ def _labels(arrays: Mapping[str, AnyArray], prefix: str, path: Path) -> list[str
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or len(labels) != len(images):
-        message = f"{prefix}labels of {path.name!r} has shape {labels.shape} for {len(images)} images; one label each is allowed"
+        message = f"{prefix}labels of {path.name!r} has shape {labels.shape} for {len(images)} images"
         raise DataError(message, where=str(path))
     if labels.dtype.kind == "f" and np.array_equal(labels, np.trunc(labels)):
         labels = labels.astype(np.int64)

@@ -18,7 +18,7 @@ def coerce_like(frame: pd.DataFrame, like: Table, *, name: str = "the other tabl
     """
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1).reset_index(drop=True)
     missing = [column for column in like.schema.modelled if column not in frame]
-    extra = [column for column in frame if column not in like.schema.kinds]
+    extra = [column for column in map(str, frame.columns) if column not in like.schema.kinds]
     if missing or extra:
         lacks = f"lacks column {name_list(missing)}" if missing else ""
         has = f"has further column {name_list(extra)}" if extra else ""
@@ -66,9 +66,7 @@ def _as_texts(column: pd.Series) -> pd.Series:
 
 def _in_zone(column: pd.Series, model: pd.Series) -> pd.Series:
     zone = getattr(model.dtype, "tz", None)
-    if column.dt.tz is None:
-        column = column.dt.tz_localize("UTC") if zone else column
-        return column.dt.tz_convert(zone).astype(model.dtype) if zone else column.astype(model.dtype)
-    return (column.dt.tz_convert(zone) if zone else column.dt.tz_convert("UTC").dt.tz_localize(None)).astype(
-        model.dtype
-    )
+    # A time without a zone counts as UTC.
+    aware = column.dt.tz_localize("UTC") if column.dt.tz is None else column
+    here: pd.Series = aware.dt.tz_convert(zone)
+    return here.astype(model.dtype)

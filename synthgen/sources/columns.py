@@ -5,7 +5,7 @@ import pandas as pd
 
 from synthgen.config import ColumnKind
 from synthgen.errors import DataError
-from synthgen.sources.kinds import COMMA_NUMBER
+from synthgen.sources.kinds import COMMA_NUMBER, ZERO_PADDED
 
 UNIQUE_SHARE = 0.9
 MIN_ROWS_FOR_UNIQUE = 50
@@ -37,19 +37,19 @@ def _check_numbers(column: pd.Series, file: str) -> None:
 
 
 def _check_numbers_as_text(column: pd.Series, file: str) -> None:
-    values = column.dropna()
-    if values.str.fullmatch(COMMA_NUMBER).mean() > 0.5 and values.str.fullmatch(rf"{COMMA_NUMBER}|[+-]?\d+").all():
+    counts = column.value_counts()
+    values = counts.index.to_series().astype(object)
+    comma = values.str.fullmatch(COMMA_NUMBER)
+    if comma.any() and (comma | values.str.fullmatch(r"[+-]?\d+")).all():
         message = f"column {column.name!r} of {file!r} holds numbers with a comma as text"
         hint = f"write 1.5, not 1,5; or name {column.name!r} under drop, or under types as categorical"
         raise DataError(message, where=file, hint=hint)
     readable = pd.to_numeric(values, errors="coerce").notna()
-    padded = values.str.fullmatch(r"[+-]?0\d+").any()
-    if len(values) and not padded and 0.5 <= readable.mean() < 1:
-        first = int(values.index[~readable][0]) + 1
-        count = int((~readable).sum())
-        message = (
-            f"column {column.name!r} of {file!r} mixes numbers and text: {count:,} of {len(values):,} values are text"
-        )
+    padded = values.str.fullmatch(ZERO_PADDED).any()
+    texts, total = int(counts[~readable].sum()), int(counts.sum())
+    if texts and not padded and texts <= total / 2:
+        first = int(np.flatnonzero(column.isin(values[~readable]))[0]) + 1
+        message = f"column {column.name!r} of {file!r} mixes numbers and text: {texts:,} of {total:,} values are text"
         hint = f"empty these cells, or say types: {{{column.name}: categorical}}"
         raise DataError(f"{message} (the first in row {first})", where=file, hint=hint)
 

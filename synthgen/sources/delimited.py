@@ -20,7 +20,8 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 MAX_TEXT_BYTES = 4 * 2**30
 # Encodings that a table without a byte order mark is met in; a wider search takes rare ones for short texts.
 LIKELY_ENCODINGS = [
-    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932", "gb18030", "big5", "cp949", "euc_jp",
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r",
+    "cp932", "gb18030", "big5", "cp949", "euc_jp",
 ]  # fmt: skip
 BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
@@ -130,7 +131,7 @@ def _check_structure(text: str, delimiter: str, path: Path) -> None:
         raise DataError(f"delimiter {delimiter!r} is not one character", where="source.delimiter")
     records = _records(text, delimiter, path)
     _, header = next(records)
-    check_names(header, path)
+    check_names(header, path.name)
     if len(header) == 1:
         better = sniff_delimiter(text)
         found = f"; a {DELIMITERS[better]} would give {_evenness(text, better)[1]}" if better != delimiter else ""

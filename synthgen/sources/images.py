@@ -13,7 +13,7 @@ from synthgen.sources.archives import holds_arrays, load_arrays, unpacked
 from synthgen.sources.frames import first_bytes
 from synthgen.sources.image_problems import check_images, image_problems
 from synthgen.sources.layouts import Entry, folder_entries, manifest_entries
-from synthgen.sources.pixels import Header, Pixels, fit_pixels, read_header, read_pixels, set_channels
+from synthgen.sources.pixels import Header, Pixels, as_pixels, fit_pixels, read_header, read_pixels, set_channels
 
 
 def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
@@ -52,7 +52,7 @@ def _from_files(entries: Sequence[Entry], source: ImageSource, name: str) -> Ing
     _check_alike(pixels, name)
     groups = None if source.group is None else np.asarray([entry.group for entry in entries], dtype=np.str_)
     parts = [entry.part for entry in entries if entry.part is not None]
-    data = _image_set(np.stack(pixels), [entry.label for entry in entries], source)
+    data = _image_set(as_pixels(np.stack(pixels)), [entry.label for entry in entries], source)
     data = ImageSet(data.images, data.codes, data.classes, groups, source.mirror_keeps_label)
     return _ingested(data, parts or None, name, sizes=len(set(headers)))
 
@@ -60,8 +60,8 @@ def _from_files(entries: Sequence[Entry], source: ImageSource, name: str) -> Ing
 def _from_arrays(path: Path, source: ImageSource) -> Ingested:
     images, labels, parts = load_arrays(path)
     _check_sizes([Header(images.shape[2], images.shape[1])], source, path.name)
-    pixels = np.stack([set_channels(fit_pixels(image, source), source) for image in images])
-    return _ingested(_image_set(pixels, labels, source), parts, path.name)
+    pixels = np.stack([set_channels(fit_pixels(as_pixels(image), source), source) for image in images])
+    return _ingested(_image_set(as_pixels(pixels), labels, source), parts, path.name)
 
 
 def _image_set(images: Pixels, labels: Sequence[str], source: ImageSource) -> ImageSet:

@@ -25,9 +25,10 @@ def parse_text(column: pd.Series) -> pd.Series:
 
     Leading zeros keep a column text, since "001" is a code. Integers with gaps become nullable `Int64`.
     """
-    blank = column.str.fullmatch(r"\s*").eq(True)
+    blank = column.str.isspace().eq(True)
     column = column.mask(blank) if blank.any() else column
-    values = column.dropna()
+    # Looking at each different value once: a column of categories has few.
+    values = pd.Series(column.dropna().unique(), dtype=object)
     if values.empty:
         return column.astype("float64")
     if values.str.fullmatch(ZERO_PADDED).any():
@@ -36,8 +37,7 @@ def parse_text(column: pd.Series) -> pd.Series:
         return _parse_truth(column)
     if values.str.fullmatch(INTEGER).all():
         return _parse_integers(column)
-    numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().all():
+    if pd.to_numeric(values, errors="coerce").notna().all():
         return pd.to_numeric(column).astype("float64")
     return parse_dates(column) if looks_like_dates(values) else column
 
@@ -61,7 +61,7 @@ def looks_like_dates(values: pd.Series) -> bool:
 
 def parse_dates(column: pd.Series) -> pd.Series:
     """ISO texts as datetime64; with a time zone they become UTC. Unreadable dates (month 13) leave the text."""
-    zoned = column.dropna().str.contains(f"[T ].*{ISO_ZONE}$")
+    zoned = pd.Series(column.dropna().unique()).str.contains(f"[T ].*{ISO_ZONE}$")
     try:
         return pd.to_datetime(column, format="ISO8601", utc=bool(zoned.any()))
     except (ValueError, OverflowError):
@@ -76,7 +76,7 @@ def plain_dtype(column: pd.Series, where: str) -> pd.Series:
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
-        column = column.convert_dtypes() if not _holds_text(column) else column
+        column = column.convert_dtypes() if not holds_text(column) else column
     if pd.api.types.is_string_dtype(column.dtype) and column.dtype != object:
         return column
     if column.dtype == object:
@@ -87,8 +87,9 @@ def plain_dtype(column: pd.Series, where: str) -> pd.Series:
                     where=where, hint="name it under drop, or write it as numbers, text or dates")  # fmt: skip
 
 
-def _holds_text(column: pd.Series) -> bool:
-    return column.dropna().map(type).eq(str).all()  # type: ignore[no-any-return]  # numpy bool
+def holds_text(column: pd.Series) -> bool:
+    """Whether every value that is there is a text."""
+    return all(isinstance(value, str) for value in column.dropna().unique())
 
 
 def _plain_object(column: pd.Series, where: str) -> pd.Series:
@@ -174,7 +175,7 @@ def _as_dates(column: pd.Series) -> pd.Series:
     if infer_kind(column) == "datetime":
         return column
     nothing = pd.Series(pd.NaT, index=column.index, name=column.name)
-    if _holds_text(column):
+    if holds_text(column):
         parsed = parse_dates(column) if looks_like_dates(column.dropna()) else None
         readings = [] if parsed is not None else [_dates_in(column, order) for order in DATE_ORDERS]
         complete = [reading for reading in readings if reading.notna().equals(column.notna())]

@@ -24,6 +24,11 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, 
 GREY16_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
+def as_pixels(array: npt.NDArray[np.generic]) -> Pixels:
+    """An array that holds uint8 or uint16 with its type known."""
+    return array.astype(np.uint16, copy=False) if array.dtype == np.uint16 else array.astype(np.uint8, copy=False)
+
+
 @dataclass(frozen=True)
 class Header:
     """What the first bytes of an image file say: upright width and height in pixels."""
@@ -139,7 +144,8 @@ def fit_pixels(pixels: Pixels, source: ImageSource) -> Pixels:
             image = ImageOps.fit(image, target, method)
         case "pad":
             image = ImageOps.pad(image, target, method)
-    return np.clip(np.rint(np.asarray(image)), 0, 65_535).astype(np.uint16) if deep else np.asarray(image)
+    fitted = np.asarray(image)
+    return np.clip(np.rint(fitted), 0, 65_535).astype(np.uint16) if deep else as_pixels(fitted)
 
 
 def set_channels(pixels: Pixels, source: ImageSource) -> Pixels:
@@ -149,7 +155,7 @@ def set_channels(pixels: Pixels, source: ImageSource) -> Pixels:
         case "grey" if colour:
             pixels, colour = np.asarray(Image.fromarray(pixels).convert("L")), False
         case "rgb" if not colour:
-            return np.repeat(pixels[None], 3, axis=0)
+            return as_pixels(np.repeat(pixels[None], 3, axis=0))
         case _:
             pass
-    return np.moveaxis(pixels, -1, 0) if colour else pixels[None]
+    return as_pixels(np.moveaxis(pixels, -1, 0) if colour else pixels[None])

@@ -77,13 +77,13 @@ def render(proposal: Proposal) -> str:
 def _head(proposal: Proposal) -> list[str]:
     memory = FRAMEWORK_GB + BYTES_COPIED * proposal.megabytes / 1024
     return [
-        f"# {scalar(proposal.path.name)}: {proposal.content}. Proposed by `synthgen init`; change what you know better.",
+        f"# {scalar(proposal.path.name)}: {proposal.content}. A proposal; change what you know better.",
         f"# Check it:  synthgen check {proposal.name}.yaml      Run it:  synthgen run {proposal.name}.yaml",
-        f"# Expect about {proposal.budget_minutes} minutes of training, some minutes of evaluation, {memory:.1f} GB of memory.",
+        f"# Expect {proposal.budget_minutes} minutes of training, some of evaluation, and {memory:.1f} GB of memory.",
         f"name: {scalar(proposal.name)}",
         "# The same seed gives the same split, the same model and the same rows.",
         "seed: 0",
-        "# augment: feed a classifier inside the house; share: give synthetic data away (privacy decides, no real row leaves).",
+        "# augment: feed a classifier inside the house; share: give synthetic rows away, with privacy gates that decide.",
         "purpose: augment",
     ]
 

@@ -57,8 +57,10 @@ def _propose_table(path: Path, frame: pd.DataFrame, label: str) -> str:
         table, parts = _read_as(path, frame, label, roles)
     remarks = ["Rows to learn from, to choose by, and to judge on; stratified by label, equal rows on one side."]
     if roles.split_column:
-        remarks = [f"Column {roles.split_column!r} names the split: its test rows judge; valid is cut from train if it has none.",
-                   "Numbers then compare with published ones. null: a split of our own by the shares below."]  # fmt: skip
+        remarks = [
+            f"Column {roles.split_column!r} names the split, so that numbers compare with published ones.",
+            "Where it names no valid part, that is cut from train. null: our own split by the shares below.",
+        ]
     return render(
         Proposal(
             path=path,

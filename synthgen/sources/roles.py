@@ -1,4 +1,4 @@
-"""Guesses what the columns of an unknown table are for, each with its reason: ids, group, split, protected, unusable."""
+"""Guesses at the roles of the columns of an unknown table, each with its reason."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import pandas as pd
 from synthgen.config import ColumnKind
 from synthgen.errors import DataError
 from synthgen.sources.columns import check_column, is_near_unique
-from synthgen.sources.kinds import infer_kind, looks_like_dates, plain_dtype
+from synthgen.sources.kinds import holds_text, infer_kind, looks_like_dates, plain_dtype
 from synthgen.splitting import PART_NAMES
 
 ID_NAME = re.compile(r"(?:.*[^a-z])?(?:id|uuid|guid|key|mrn|ssn|email|phone|name|index|row|number|no|nr|code)")
@@ -17,7 +17,7 @@ PERSON = r"patient|subject|customer|client|user|person|household|family|account|
 GROUP_NAME = re.compile(rf"(?:.*[^a-z])?(?:{PERSON})|(?:.*[^a-z])?id")
 SPLIT_NAMES = {"split", "partition", "subset", "part", "set", "phase", "fold", "usage"}
 PROTECTED_WORDS = {
-    "sex", "gender", "female", "male", "race", "ethnic", "ethnicity", "age", "senior", "religion", "nationality", "native",
+    "sex", "gender", "female", "male", "race", "ethnic", "ethnicity", "age", "senior", "religion", "nationality",
     "disability", "disabled", "orientation",
 }  # fmt: skip
 MIN_GROUPS = 30
@@ -103,8 +103,8 @@ def _is_group(column: pd.Series, name: str) -> bool:
 
 
 def _is_date_text(column: pd.Series) -> bool:
-    values = column.dropna()
-    return column.dtype == object and len(values) > 0 and values.map(type).eq(str).all() and looks_like_dates(values)
+    values = pd.Series(column.dropna().unique())
+    return column.dtype == object and len(values) > 0 and holds_text(values) and looks_like_dates(values)
 
 
 def _numbers_the_rows(column: pd.Series, name: str) -> bool:

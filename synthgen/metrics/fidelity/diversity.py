@@ -37,7 +37,11 @@ def intra_class_diversity(evaluation: Evaluation) -> Finding:
 def _ratio(rows: ClassRows, space: FeatureSpace, rounds: int, rng: np.random.Generator) -> dict[str, float]:
     distances = np.array(
         [
-            (pdist(space.synthetic[drawn]).mean(), pdist(space.holdout[real]).mean(), pdist(space.holdout[control]).mean())
+            (
+                pdist(space.synthetic[drawn]).mean(),
+                pdist(space.holdout[real]).mean(),
+                pdist(space.holdout[control]).mean(),
+            )
             for drawn, real, control in rows.halves(rounds, rng)
         ]
     )

@@ -11,14 +11,17 @@ from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.image_features import image_sets
 
 Correlation = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
-# Work at this size at most: two pixels of shift then cover four at 64 px, and the cost stays that of 32 px.
-MAX_PX = 32
+# Up to this size every pair is compared in full; above, a coarse pass names the candidates.
+EXHAUSTIVE_PX = 32
+CANDIDATES = 16
 MAX_SHIFT_PX = 2
 # Share of fresh real images that may be flagged.
 FALSE_FLAGS = 0.01
-# A real pair this far above the usual nearest neighbour is a twin: the same object photographed or stored twice.
-TWIN_SIGMAS = 3.5
+# A real pair this far above the usual nearest neighbour of its class is a twin: one object, stored or imaged twice.
+TWIN_SIGMAS = 4.0
+MINIMUM_PER_CLASS = 20
 MINIMUM_IMAGES = 50
 QUERY_CHUNK, REFERENCE_CHUNK = 256, 2_048
 
@@ -40,76 +43,108 @@ def near_copies(evaluation: Evaluation) -> Finding:
         raise NotMeasurable(f"the bar needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
     real, _ = nearest_correlation(sets.holdout, sets.train)
     found, _ = nearest_correlation(sets.synthetic, sets.train)
-    usual = _without_twins(real)
-    thresholds = np.quantile(usual, _level_interval(len(usual)))
-    value, high, low = (float(np.mean(found > threshold)) for threshold in thresholds)
+    usual = real[~_are_twins(real, sets.holdout.codes)]
+    bar, lowest, highest = np.quantile(usual, _level_interval(len(usual))).tolist()
     return Finding(
         metric="near_copies",
         family="privacy",
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        reference=float(np.mean(usual > thresholds[0])),
+        value=float(np.mean(found > bar)),
+        low=float(np.mean(found > highest)),
+        high=float(np.mean(found > lowest)),
+        reference=float(np.mean(usual > bar)),
         higher_is_better=False,
         n=len(found),
         threat_model=THREAT_MODEL,
         detail={
-            "flagged": int(np.sum(found > thresholds[0])),
-            "threshold": float(thresholds[0]),
+            "flagged": int(np.sum(found > bar)),
+            "threshold": bar,
             "median_correlation": float(np.median(found)),
-            "median_correlation_holdout": float(np.median(real)),
-            "twin_share_holdout": 1 - len(usual) / len(real),
+            "median_correlation_real": float(np.median(real)),
+            "twin_share_real": 1 - len(usual) / len(real),
         },
     )
 
 
 def copy_threshold(real: ImageSet, train: ImageSet) -> float:
-    """Correlation that 1 in 100 fresh real images exceeds against train, twins left out."""
+    """Correlation with train that 1 in 100 fresh real images exceeds, twins left out."""
     correlation, _ = nearest_correlation(real, train)
-    return float(np.quantile(_without_twins(correlation), 1 - FALSE_FLAGS))
+    return float(np.quantile(correlation[~_are_twins(correlation, real.codes)], 1 - FALSE_FLAGS))
 
 
 def nearest_correlation(images: ImageSet, references: ImageSet) -> tuple[Correlation, Index]:
     """Highest correlation of each image with any reference, float32 [n] in [-1, 1], and which reference, int64 [n].
 
-    Grey values, area-averaged to 32 px at most and blurred 3x3. The middle of the image is compared with the
-    reference at every shift of +-2 px (+-1 px below 16 px), as it is and mirrored; both windows have mean 0 and norm 1.
+    Grey values blurred 3x3. The middle of each image, as it is and mirrored, against the reference at every shift of
+    +-2 px (+-1 px below 16 px), both windows at mean 0 and norm 1. Above 32 px only the 16 references are compared
+    that match best at 32 px.
     """
     if len(images) == 0 or len(references) == 0:
         return np.full(len(images), -1, dtype=np.float32), np.zeros(len(images), dtype=np.int64)
-    queries, gallery = _blurred(images), _blurred(references)
-    best = torch.full((len(queries),), -2.0)
-    where = torch.zeros(len(queries), dtype=torch.int64)
+    queries, gallery = _grey(images), _grey(references)
+    if max(queries.shape[1:]) <= EXHAUSTIVE_PX:
+        best, where = _best_matches(_blurred(queries), _blurred(gallery), count=1)
+        return best[:, 0].clamp(-1, 1).numpy(), where[:, 0].numpy()
+    small = [_blurred(_reduced(part)) for part in (queries, gallery)]
+    _, candidates = _best_matches(small[0], small[1], count=min(CANDIDATES, len(gallery)))
+    queries, gallery = _blurred(queries), _blurred(gallery)
+    scores = torch.stack([_correlations(query, gallery[rows]) for query, rows in zip(queries, candidates, strict=True)])
+    best, position = scores.max(1)
+    return best.clamp(-1, 1).numpy(), candidates.gather(1, position[:, None])[:, 0].numpy()
+
+
+def _best_matches(queries: torch.Tensor, gallery: torch.Tensor, *, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Correlations [n, count], best first, and positions in the gallery."""
+    best = torch.full((len(queries), count), -2.0)
+    where = torch.zeros((len(queries), count), dtype=torch.int64)
     for start in range(0, len(gallery), REFERENCE_CHUNK):
         windows = _shifted_windows(gallery[start : start + REFERENCE_CHUNK])
         for first in range(0, len(queries), QUERY_CHUNK):
             rows = slice(first, first + QUERY_CHUNK)
-            value, index = _best_match(queries[rows], windows)
-            better = value > best[rows]
-            best[rows] = torch.where(better, value, best[rows])
-            where[rows] = torch.where(better, index + start, where[rows])
-    return best.clamp(-1, 1).numpy(), where.numpy()
+            scores = _scores(queries[rows], windows)
+            value, index = scores.topk(min(count, scores.shape[1]), dim=1)
+            value, index = torch.cat([best[rows], value], 1), torch.cat([where[rows], index + start], 1)
+            best[rows], kept = value.topk(count, dim=1)
+            where[rows] = index.gather(1, kept)
+    return best, where
 
 
-def _best_match(queries: torch.Tensor, windows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    margin = _margin(queries)
-    middle = queries[:, margin:-margin, margin:-margin]
+def _scores(queries: torch.Tensor, windows: list[torch.Tensor]) -> torch.Tensor:
+    """Highest correlation over shifts and mirror image, float32 [queries, gallery]."""
+    middle = _middle(queries)
     variants = torch.cat([_unit(middle), _unit(middle.flip(-1))])  # [2 q, pixels]
     scores = variants @ windows[0].T
     for window in windows[1:]:
         torch.maximum(scores, variants @ window.T, out=scores)
-    return torch.maximum(*scores.chunk(2)).max(1)
+    plain, mirrored = scores.chunk(2)
+    return torch.maximum(plain, mirrored)
+
+
+def _correlations(query: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """The same as `_scores` for one image [h, w] and a few candidates [k, h, w], by convolution: float32 [k]."""
+    middle = _middle(query[None])
+    kernels = torch.stack([_unit(middle), _unit(middle.flip(-1))]).view(2, 1, *middle.shape[1:])
+    # Mean 0 first: the variance of a window is a small difference of large numbers otherwise.
+    images = (candidates - candidates.mean((1, 2), keepdim=True))[:, None, 1:-1, 1:-1]
+    size = list(middle.shape[1:])
+    variance = F.avg_pool2d(images.square(), size, stride=1) - F.avg_pool2d(images, size, stride=1).square()
+    norm = (variance.clamp_min(0) * middle.numel()).sqrt().clamp_min(1e-6)
+    return (F.conv2d(images, kernels) / norm).flatten(1).amax(1)
 
 
 def _shifted_windows(gallery: torch.Tensor) -> list[torch.Tensor]:
-    margin = _margin(gallery)
-    height, width = (side - 2 * margin for side in gallery.shape[1:])
-    corners = [(row, column) for row in range(2 * margin + 1) for column in range(2 * margin + 1)]
-    return [_unit(gallery[:, row : row + height, column : column + width]) for row, column in corners]
+    height, width = _middle(gallery).shape[1:]
+    # The outermost line is left out: the blur brought in pixels from beyond the border, which a shift replaces.
+    shifts = range(1, 2 * _shift(gallery) + 2)
+    return [_unit(gallery[:, row : row + height, column : column + width]) for row in shifts for column in shifts]
 
 
-def _margin(images: torch.Tensor) -> int:
-    # Two pixels would leave a quarter of an 8x8 image to compare.
+def _middle(images: torch.Tensor) -> torch.Tensor:
+    margin = _shift(images) + 1
+    return images[:, margin:-margin, margin:-margin]
+
+
+def _shift(images: torch.Tensor) -> int:
+    # Two pixels would leave 2x2 of an 8x8 image to compare.
     return MAX_SHIFT_PX if min(images.shape[1:]) >= 16 else 1
 
 
@@ -120,26 +155,41 @@ def _unit(windows: torch.Tensor) -> torch.Tensor:
     return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-6)
 
 
-def _blurred(images: ImageSet) -> torch.Tensor:
-    """float32 [n, h, w], grey in [0, 1], at most MAX_PX on the longer side, 3x3 mean with the border repeated."""
-    grey = torch.from_numpy(images.images.mean(axis=1, dtype=np.float32, keepdims=True) / images.max_value)
-    scale = MAX_PX / max(grey.shape[2:])
-    if scale < 1:
-        size = [max(round(side * scale), 4) for side in grey.shape[2:]]
-        grey = F.interpolate(grey, size=size, mode="area")
-    return F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, stride=1).squeeze(1)
+def _grey(images: ImageSet) -> torch.Tensor:
+    """float32 [n, h, w] in [0, 1], the mean of the channels."""
+    return torch.from_numpy(images.images.mean(axis=1, dtype=np.float32) / np.float32(images.max_value))
 
 
-def _without_twins(correlation: Correlation) -> Correlation:
-    # Fisher's z makes correlations near 1 comparable; median and MAD ignore up to half of twins.
+def _reduced(grey: torch.Tensor) -> torch.Tensor:
+    scale = EXHAUSTIVE_PX / max(grey.shape[1:])
+    return F.interpolate(grey[:, None], size=[max(round(side * scale), 8) for side in grey.shape[1:]], mode="area")[
+        :, 0
+    ]
+
+
+def _blurred(grey: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool2d(F.pad(grey[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
+
+
+def _are_twins(correlation: Correlation, codes: Index) -> Flags:
+    # Fisher's z makes correlations near 1 comparable; median and MAD bear up to half of twins. Per class: two ones are
+    # always more alike than two eights.
     z = np.arctanh(np.clip(correlation, -0.999999, 0.999999))
+    bound = np.full(len(z), _usual_maximum(z))
+    for code in np.unique(codes):
+        members = codes == code
+        if members.sum() >= MINIMUM_PER_CLASS:
+            bound[members] = _usual_maximum(z[members])
+    return np.asarray(z > bound)
+
+
+def _usual_maximum(z: Correlation) -> float:
     centre = np.median(z)
-    spread = 1.4826 * np.median(np.abs(z - centre))
-    return correlation[z <= centre + TWIN_SIGMAS * max(spread, 1e-6)]
+    return float(centre + TWIN_SIGMAS * max(1.4826 * np.median(np.abs(z - centre)), 1e-6))
 
 
 def _level_interval(n: int) -> list[float]:
-    # 95 % interval of the level that the empirical quantile of n values really has (normal form of the order statistic).
+    """The level of the bar, and the levels that bound it with 95 % confidence (order statistics, normal form)."""
     level = 1 - FALSE_FLAGS
     spread = 1.96 * float(np.sqrt(level * FALSE_FLAGS / n))
     return [level, max(level - spread, 0.5), min(level + spread, 1.0)]

@@ -1,0 +1,168 @@
+"""Augmentation gain on tables: is a classifier better with the synthetic rows, and better than by cheaper means?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from synthgen.datasets import Index, Table, class_counts, take_per_class
+from synthgen.findings import Finding
+from synthgen.metrics.classifiers import Examples, in_threads
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.table_features import Encoded, encode, tables
+from synthgen.metrics.utility.learner import (
+    Task,
+    balanced_mean,
+    balanced_variance,
+    class_codes,
+    is_correct,
+    macro_auc,
+    make_task,
+    rare_average_precision,
+)
+from synthgen.metrics.utility.smote import interpolated
+from synthgen.stats import FloatArray, named_rng, t_interval
+
+CONTROLS = ("class weights", "random oversampling", "SMOTE")
+ARMS = ("real", *CONTROLS, "synthetic")
+# Thinning favours the synthetic arm, whose model has seen every row: tables are thinned only where time demands it.
+ROWS_PER_MAX_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What the arms are made of: real and synthetic training rows with their classes, int64 [n]."""
+
+    real: Encoded
+    target: Index
+    synthetic: Encoded
+    synthetic_target: Index
+    seed: int
+
+    @property
+    def added(self) -> dict[int, int]:
+        """How many rows of each class the synthetic ones add; the controls add as many."""
+        codes, counts = np.unique(self.synthetic_target, return_counts=True)
+        return dict(zip(codes.tolist(), counts.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One arm over all seeds.
+
+    Attributes:
+        correct: float64 [seeds, n], 1 where the most probable class of a test row is its own.
+        balanced_accuracy, roc_auc, average_precision: float64 [seeds]; the last of the rarest class.
+    """
+
+    correct: FloatArray
+    balanced_accuracy: FloatArray
+    roc_auc: FloatArray
+    average_precision: FloatArray
+
+
+def augmentation_gain(evaluation: Evaluation) -> Finding:
+    """Balanced accuracy on the holdout of a classifier trained on real + synthetic rows, minus on real rows alone.
+
+    The same XGBoost for every arm, paired seeds. Controls, in the detail with their gains: class weights; real rows
+    duplicated at random to the same class counts; SMOTE to the same class counts. The interval holds the spread over
+    paired seeds and over test rows. No reference: held-out rows cannot both train and test a classifier.
+    """
+    train, holdout, synthetic = tables(evaluation)
+    if len(synthetic) == 0:
+        raise NotMeasurable("there are no synthetic rows to add")
+    share = min(1.0, ROWS_PER_MAX_ROWS * evaluation.size.max_rows / (len(train) + len(synthetic)))
+    rng = evaluation.rng("augmentation_gain")
+    real, added = _thinned(train, share, rng), _thinned(synthetic, share, rng)
+    real_rows, added_rows, test_rows = encode([real, added, holdout], train.schema.features)
+    task = make_task(train, holdout, test_rows)
+    materials = Materials(
+        real_rows, class_codes(real, task.classes), added_rows, class_codes(added, task.classes), evaluation.seed
+    )
+    outcomes = _outcomes(task, materials, evaluation.size.utility_seeds)
+    sizes = {"train_rows": len(real), "synthetic_rows": len(added), "share_of_rows_used": share}
+    return _finding(task, outcomes, sizes)
+
+
+def _thinned(table: Table, share: float, rng: np.random.Generator) -> Table:
+    """That share of the rows of each class, at least one."""
+    counts = {name: max(1, round(count * share)) for name, count in class_counts(table).items()}
+    thinned = take_per_class(table, counts, rng)
+    assert isinstance(thinned, Table)
+    return thinned
+
+
+def _outcomes(task: Task, materials: Materials, seeds: int) -> dict[str, Outcome]:
+    jobs = [partial(_tested, task, materials, arm, seed) for arm in ARMS for seed in range(seeds)]
+    found = in_threads(jobs)
+    return {
+        arm: Outcome(*(np.array(numbers) for numbers in zip(*found[at * seeds : (at + 1) * seeds], strict=True)))
+        for at, arm in enumerate(ARMS)
+    }
+
+
+def _tested(task: Task, materials: Materials, arm: str, seed: int) -> tuple[FloatArray, float, float, float]:
+    probabilities = task.probabilities(_examples(materials, arm, seed), seed)
+    correct = is_correct(task, probabilities).astype(np.float64)
+    return (
+        correct,
+        balanced_mean(task, correct),
+        macro_auc(task, probabilities)[0],
+        rare_average_precision(task, probabilities),
+    )
+
+
+def _examples(materials: Materials, arm: str, seed: int) -> Examples:
+    rows, target, kinds = materials.real.matrix(), materials.target, materials.real.kinds
+    rng = named_rng(materials.seed, f"evaluate/augmentation_gain/{arm}/{seed}")
+    match arm:
+        case "class weights":
+            return Examples(rows, target, kinds, weight=_balancing_weights(target))
+        case "random oversampling":
+            again = [rng.choice(np.flatnonzero(target == code), count) for code, count in materials.added.items()]
+            index = np.concatenate([np.arange(len(rows)), *again])
+            return Examples(rows[index], target[index], kinds)
+        case "SMOTE":
+            made, made_target = interpolated(materials.real, target, materials.added, rng)
+            return Examples(np.vstack([rows, made]), np.concatenate([target, made_target]), kinds)
+        case "synthetic":
+            both = np.vstack([rows, materials.synthetic.matrix()])
+            return Examples(both, np.concatenate([target, materials.synthetic_target]), kinds)
+        case _:
+            return Examples(rows, target, kinds)
+
+
+def _balancing_weights(target: Index) -> FloatArray:
+    """float64 [n], mean 1: every class weighs the same."""
+    counts = np.bincount(target)
+    return len(target) / ((counts > 0).sum() * counts[target])
+
+
+def _finding(task: Task, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float]) -> Finding:
+    gains = {arm: _gain(task, outcome, outcomes["real"]) for arm, outcome in outcomes.items() if arm != "real"}
+    best_control = max(CONTROLS, key=lambda arm: gains[arm]["value"])
+    gain = gains["synthetic"]
+    return Finding(
+        metric="augmentation_gain", family="utility", value=gain["value"], low=gain["low"], high=gain["high"],
+        reference=None, higher_is_better=True, n=len(task.target),
+        detail={
+            "score": "balanced accuracy",
+            "arms": {arm: float(outcome.balanced_accuracy.mean()) for arm, outcome in outcomes.items()},
+            "roc_auc": {arm: float(outcome.roc_auc.mean()) for arm, outcome in outcomes.items()},
+            "average_precision": {arm: float(outcome.average_precision.mean()) for arm, outcome in outcomes.items()},
+            "gains": gains,
+            "best_control": best_control,
+            "gain_over_best_control": _gain(task, outcomes["synthetic"], outcomes[best_control]),
+            "seeds": len(outcomes["real"].roc_auc),
+            **sizes,
+        },
+    )  # fmt: skip
+
+
+def _gain(task: Task, arm: Outcome, control: Outcome) -> dict[str, float]:
+    """Mean paired difference of balanced accuracy with its interval."""
+    differences = arm.balanced_accuracy - control.balanced_accuracy
+    per_row = arm.correct.mean(axis=0) - control.correct.mean(axis=0)
+    low, high = t_interval(differences, extra_variance=balanced_variance(task, per_row))
+    return {"value": float(differences.mean()), "low": low, "high": high}

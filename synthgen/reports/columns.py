@@ -1,0 +1,213 @@
+"""Columns and pairs of a table as shares of rows, real against synthetic: what the fidelity plots are drawn from.
+
+Nothing here shows a rare cell: a category with fewer than `RARE_ROWS` real rows is pooled with the others, and an axis
+spans the 1 % to the 99 % quantile of the real rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from synthgen.datasets import Labels, Table
+from synthgen.stats import FloatArray
+
+RARE_ROWS = 5
+BINS, PAIR_BINS = 20, 6
+SHOWN_CATEGORIES = 8
+# Pairs are looked for among the columns that differ most: 780 pairs take a second, 50,000 a minute.
+PAIR_COLUMNS = 40
+OTHER, MISSING = "other", "missing"
+_DAY_NS = 86_400_000_000_000
+
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Binned:
+    """One column cut into cells.
+
+    Attributes:
+        cells: name of each cell; the last two are `other` (categories only) and `missing`.
+        edges: float64 [bins + 1] of a number or a date in days since 1970; None for a category.
+        codes: int64 [n] cell of each row, of each set of rows in the order given.
+    """
+
+    name: str
+    cells: Sequence[str]
+    edges: FloatArray | None
+    is_date: bool
+    codes: Mapping[str, Codes]
+
+
+@dataclass(frozen=True)
+class ColumnFit:
+    """Shares of rows per cell, and the share of rows that would have to change cell to make both sides equal.
+
+    Attributes:
+        difference, reference: total variation in [0, 1], synthetic against held-out rows, and train against them.
+    """
+
+    column: Binned
+    real: FloatArray
+    synthetic: FloatArray
+    difference: float
+    reference: float | None
+
+
+@dataclass(frozen=True)
+class PairFit:
+    """Joint shares of two columns, float64 [cells of first, cells of second], and how differently they depend."""
+
+    first: Binned
+    second: Binned
+    real: FloatArray
+    synthetic: FloatArray
+    difference: float
+    reference: float | None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Rows to compare, each set weighted to the class frequencies of the synthetic rows.
+
+    Attributes:
+        weights: float64 [n] that sum to 1 for each of `train`, `real` (held out, else train) and `synthetic`.
+    """
+
+    tables: Mapping[str, Table]
+    weights: Mapping[str, FloatArray]
+    has_holdout: bool
+
+
+def sides_of(train: Table, holdout: Table | None, synthetic: Table) -> Sides:
+    """The three sets, weighted: a set augmented in one class is compared with real rows of that class."""
+    tables = {"train": train, "real": train if holdout is None else holdout, "synthetic": synthetic}
+    names, counts = np.unique(synthetic.labels, return_counts=True)
+    wanted = dict(zip(names.tolist(), (counts / max(1, counts.sum())).tolist(), strict=True))
+    weights = {name: _weights(table.labels, wanted) for name, table in tables.items()}
+    return Sides(tables, weights, holdout is not None)
+
+
+def _weights(labels: Labels, wanted: Mapping[str, float]) -> FloatArray:
+    names, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    per_row = np.array([wanted.get(name, 0.0) for name in names.tolist()]) / counts
+    weights = per_row[positions].astype(np.float64)
+    total = float(weights.sum())
+    return weights / total if total > 0 else np.full(len(labels), 1 / max(1, len(labels)))
+
+
+def column_fits(sides: Sides) -> list[ColumnFit]:
+    """Every feature, the one that differs most first."""
+    synthetic = sides.tables["synthetic"].frame
+    names = [name for name in sides.tables["train"].schema.features if name in synthetic.columns]
+    fits = [_column_fit(binned(name, sides, BINS), sides) for name in names]
+    return sorted(fits, key=lambda fit: (-fit.difference, fit.column.name))
+
+
+def _column_fit(column: Binned, sides: Sides) -> ColumnFit:
+    shares = {name: _shares(column.codes[name], sides.weights[name], len(column.cells)) for name in sides.tables}
+    reference = _distance(shares["train"], shares["real"]) if sides.has_holdout else None
+    return ColumnFit(
+        column, shares["real"], shares["synthetic"], _distance(shares["real"], shares["synthetic"]), reference
+    )
+
+
+def pair_fits(fits: Sequence[ColumnFit], sides: Sides) -> list[PairFit]:
+    """Every pair among the columns that differ most, the pair whose dependence differs most first."""
+    columns = [binned(fit.column.name, sides, PAIR_BINS) for fit in fits[:PAIR_COLUMNS]]
+    pairs = [_pair_fit(first, second, sides) for first, second in combinations(columns, 2)]
+    return sorted(pairs, key=lambda pair: (-pair.difference, pair.first.name, pair.second.name))
+
+
+def _pair_fit(first: Binned, second: Binned, sides: Sides) -> PairFit:
+    shape = len(first.cells), len(second.cells)
+    joint = {
+        name: _shares(
+            first.codes[name] * shape[1] + second.codes[name], sides.weights[name], shape[0] * shape[1]
+        ).reshape(shape)
+        for name in sides.tables
+    }
+    excess = {name: shares - np.outer(shares.sum(axis=1), shares.sum(axis=0)) for name, shares in joint.items()}
+    reference = _distance(excess["train"], excess["real"]) if sides.has_holdout else None
+    difference = _distance(excess["real"], excess["synthetic"])
+    return PairFit(first, second, joint["real"], joint["synthetic"], difference, reference)
+
+
+def _shares(codes: Codes, weights: FloatArray, cells: int) -> FloatArray:
+    return np.asarray(np.bincount(codes, weights, cells), dtype=np.float64)
+
+
+def _distance(first: FloatArray, second: FloatArray) -> float:
+    return float(np.abs(first - second).sum() / 2)
+
+
+def binned(name: str, sides: Sides, bins: int) -> Binned:
+    """The column cut into `bins` cells, or one cell per frequent category."""
+    columns = {side: table.frame[name] for side, table in sides.tables.items()}
+    match sides.tables["train"].schema.kinds[name]:
+        case "numeric" | "integer":
+            numbers = {side: _floats(column) for side, column in columns.items()}
+            return _binned_numbers(name, numbers, bins, is_date=False)
+        case "datetime":
+            return _binned_numbers(name, {side: _days(column) for side, column in columns.items()}, bins, is_date=True)
+        case _:
+            real = ("train", "real") if sides.has_holdout else ("train",)
+            return _binned_categories(name, columns, real)
+
+
+def _floats(column: pd.Series) -> FloatArray:
+    return np.asarray(column.astype("Float64").to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def _days(column: pd.Series) -> FloatArray:
+    moments = pd.to_datetime(column, utc=True)
+    days = moments.astype("int64").to_numpy(np.float64) / _DAY_NS
+    return np.where(moments.isna(), np.nan, days)
+
+
+def _binned_numbers(name: str, columns: Mapping[str, FloatArray], bins: int, *, is_date: bool) -> Binned:
+    real = np.concatenate([columns["train"], columns["real"]])
+    edges = _edges(real[np.isfinite(real)], bins)
+    cells = [f"{low:.3g} – {high:.3g}" for low, high in pairwise(edges)]
+    codes = {side: _cell_of(values, edges) for side, values in columns.items()}
+    return Binned(name, [*cells, MISSING], edges, is_date, codes)
+
+
+def _edges(values: FloatArray, bins: int) -> FloatArray:
+    if len(values) == 0:
+        return np.array([0.0, 1.0])
+    low, high = np.quantile(values, [0.01, 0.99])
+    if low == high:
+        return np.array([low - 0.5, high + 0.5])
+    whole = bool(np.all(values == np.round(values)))
+    if whole and high - low < bins:  # one bar for each whole number
+        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    return np.linspace(low, high, bins + 1)
+
+
+def _cell_of(values: FloatArray, edges: FloatArray) -> Codes:
+    inside = np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)
+    return np.where(np.isnan(values), len(edges) - 1, inside).astype(np.int64)
+
+
+def _binned_categories(name: str, columns: Mapping[str, pd.Series], real: Sequence[str]) -> Binned:
+    text = {side: column.astype(object).map(str, na_action="ignore") for side, column in columns.items()}
+    counts = pd.concat([text[side] for side in real]).value_counts()
+    frequent = counts[counts >= RARE_ROWS].sort_index().sort_values(ascending=False, kind="stable")
+    cells = [str(value) for value in frequent.index[:SHOWN_CATEGORIES]]
+    position = {cell: code for code, cell in enumerate(cells)}
+    codes = {
+        side: np.array([_category_code(value, position) for value in column.tolist()], dtype=np.int64)
+        for side, column in text.items()
+    }
+    return Binned(name, [*cells, OTHER, MISSING], None, False, codes)
+
+
+def _category_code(value: object, position: Mapping[str, int]) -> int:
+    if not isinstance(value, str):
+        return len(position) + 1
+    return position.get(value, len(position))

@@ -1,0 +1,122 @@
+"""Privacy and utility in plain words, each number beside its controls."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthgen.findings import Family, Finding, Report
+from synthgen.reports.figures import Drawing, Estimate, intervals
+from synthgen.reports.gate_rows import GateRow, finding_row
+from synthgen.reports.words import arm_name, shown_number, words_of
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A finding with its row, what it says in words, whom it defends against, and its drawing."""
+
+    row: GateRow
+    sentence: str
+    threat_model: str | None
+    n: int
+    drawing: Drawing | None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training set of the utility experiment; score in [0, 1], gain and interval as text."""
+
+    name: str
+    score: str
+    gain: str
+    interval: str
+    ours: bool
+
+
+def measures(report: Report, family: Family) -> list[Measure]:
+    """The findings of a family."""
+    judged = {judgement.metric: judgement for judgement in report.judgements}
+    return [
+        Measure(
+            row=finding_row(finding, judged.get(finding.metric)),
+            sentence=_sentence(finding),
+            threat_model=finding.threat_model,
+            n=finding.n,
+            drawing=_controls(finding),
+        )
+        for finding in report.findings
+        if finding.family == family
+    ]
+
+
+def utility_arms(gain: Finding | None) -> tuple[list[Arm], Drawing | None]:
+    """Every arm with its score and gain, and the plot of the gains; real rows alone are the zero line."""
+    if gain is None:
+        return [], None
+    gains: Mapping[str, Mapping[str, float]] = gain.detail.get("gains", {})
+    scores: Mapping[str, float] = gain.detail.get("arms", {})
+    arms = [_arm(name, score, gains.get(name)) for name, score in scores.items()]
+    rows = [
+        Estimate(arm_name(name), 100 * item["value"], 100 * item["low"], 100 * item["high"], ours=_is_ours(name))
+        for name, item in gains.items()
+    ]
+    axis = f"points of {gain.detail.get('score', 'the score')} against real only"
+    return arms, intervals(rows, axis, "Gain of each training set over real rows alone, with 95 % interval.") if rows else None
+
+
+def _arm(name: str, score: float, gain: Mapping[str, float] | None) -> Arm:
+    if gain is None:
+        return Arm(arm_name(name), f"{score:.3f}", "–", "–", _is_ours(name))
+    low, high = shown_number(gain["low"], "points"), shown_number(gain["high"], "points")
+    return Arm(arm_name(name), f"{score:.3f}", shown_number(gain["value"], "points"), f"{low} to {high}", _is_ours(name))
+
+
+def _is_ours(arm: str) -> bool:
+    return arm == "synthetic"
+
+
+def _sentence(finding: Finding) -> str:
+    detail: Mapping[str, Any] = finding.detail
+    value = shown_number(finding.value, words_of(finding.metric).unit)
+    match finding.metric:
+        case "excess_copies" if "equal_to_train" in detail:
+            return (
+                f"{detail['equal_to_train']:,} of {detail['distinct_train']:,} distinct training rows stand among the "
+                f"synthetic ones. So do {detail['equal_to_holdout']:,} of {detail['distinct_holdout']:,} rows that the "
+                "model never saw: that is coincidence, and only what goes beyond it counts."
+            )
+        case "membership_tpr_at_1pct_fpr":
+            return f"An attacker who may be wrong about 1 stranger in 100 names {value} of the people in the training data."
+        case "near_copies" if "flagged" in detail:
+            return (
+                f"{detail['flagged']:,} of {finding.n:,} synthetic images look more like a training image than 99 of 100 "
+                "fresh real images do."
+            )
+        case "identifier_replay":
+            return str(detail.get("note", f"{value} of the synthetic rows hold an identifier of a training row."))
+        case "c2st_auc" if "formula_auc" in detail:
+            return (
+                f"With differences and ratios of columns as extra evidence it reaches {detail['formula_auc']:.3f} "
+                f"(real against real {detail['formula_reference']:.3f})."
+            )
+        case _:
+            return ""
+
+
+def _controls(finding: Finding) -> Drawing | None:
+    if "control_independent" not in finding.detail:
+        return None
+    known = {"control_independent": "no leak possible", "control_leak": "known leak (5 % training rows)"}
+    rows = [Estimate("this data", 100 * finding.value, 100 * finding.low, 100 * finding.high, ours=True)]
+    rows += [_point(name, finding.detail[key]) for key, name in known.items()]
+    if finding.reference is not None:
+        rows.append(_point("unseen real rows", finding.reference))
+    alt = "Share of people named: this data beside data that cannot leak and data with a known leak."
+    return intervals(_from_leak(rows), "% of people named; dashed: blind guessing", alt, mark=1.0)
+
+
+def _from_leak(rows: Sequence[Estimate]) -> list[Estimate]:
+    return sorted(rows, key=lambda row: row.value)
+
+
+def _point(name: str, value: float) -> Estimate:
+    return Estimate(name, 100 * value, 100 * value, 100 * value)

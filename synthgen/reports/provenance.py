@@ -1,0 +1,68 @@
+"""Where the numbers come from, and the one command that makes them again."""
+
+import re
+from collections.abc import Mapping
+
+import yaml
+
+from synthgen.findings import Report
+from synthgen.reports.material import Material
+from synthgen.reports.words import shown_duration
+
+_CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+_SECRET_PARAMETERS = re.compile(r"((?:password|passwd|secret|token|signature|sig|api_?key)=)[^&\s]+", re.IGNORECASE)
+
+
+def first_facts(report: Report, material: Material) -> list[tuple[str, str]]:
+    """The line under the headline: run, data, date, model, time, gates."""
+    known = report.provenance
+    passed = sum(judgement.verdict == "PASS" for judgement in report.judgements)
+    facts = {
+        "run": known.get("run_id"),
+        "data": _hash(known.get("data_sha256")),
+        "date": str(known.get("started", ""))[:16].replace("T", " ") or None,
+        "model": material.config.synthesizer.kind if material.config else None,
+        "time": shown_duration(sum(material.seconds.values())) if material.seconds else None,
+        "checks passed": f"{passed} of {len(report.judgements)}",
+        "purpose": material.config.purpose if material.config else "audit",
+    }
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def all_facts(report: Report) -> list[tuple[str, str]]:
+    """Everything the run recorded about itself, nested records as one line each."""
+    return [(name.replace("_", " "), redacted(_line(value))) for name, value in report.provenance.items() if value is not None]
+
+
+def stage_times(material: Material) -> list[tuple[str, str]]:
+    """Seconds of each stage."""
+    return [(name, shown_duration(seconds)) for name, seconds in material.seconds.items()]
+
+
+def config_text(material: Material) -> str | None:
+    """The resolved configuration as YAML, without credentials."""
+    if material.config is None:
+        return None
+    return redacted(yaml.safe_dump(material.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def command_of(material: Material) -> str:
+    """What to type to make this again."""
+    if material.config is not None:
+        return "synthgen run config.yaml"
+    return "synthgen audit --train TRAIN --synthetic SYNTHETIC" + (" --holdout HOLDOUT" if material.holdout else "")
+
+
+def redacted(text: str) -> str:
+    """The text with user names, passwords and tokens in addresses blacked out."""
+    return _SECRET_PARAMETERS.sub(r"\1[hidden]", _CREDENTIALS.sub(r"\1[hidden]@", text))
+
+
+def _hash(value: object) -> str | None:
+    return f"sha256 {str(value)[:12]}…" if value else None
+
+
+def _line(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_line(item)}" for name, item in value.items())
+    return str(value)

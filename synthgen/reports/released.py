@@ -1,0 +1,121 @@
+"""What was released: rows, class balance, columns, groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from synthgen.datasets import Table, class_counts
+from synthgen.findings import Report
+from synthgen.reports.columns import RARE_ROWS, ColumnFit
+from synthgen.reports.material import Material
+
+SHOWN_CLASSES, SHOWN_COLUMNS, SHOWN_GROUPS = 30, 100, 12
+
+
+@dataclass(frozen=True)
+class ClassBar:
+    """Rows of one class before and after, and the lengths of its two bars in percent of the longest."""
+
+    name: str
+    real: int
+    synthetic: int
+    real_length: float
+    synthetic_length: float
+
+
+@dataclass(frozen=True)
+class ColumnRow:
+    """One column: what it is, how often it is missing, how far its distribution is from the real one."""
+
+    name: str
+    kind: str
+    role: str
+    missing_real: float
+    missing_synthetic: float | None
+    difference: float | None
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """Share of one group among the training rows before and after."""
+
+    column: str
+    group: str
+    before: float
+    after: float
+
+
+def class_bars(material: Material) -> list[ClassBar]:
+    """Train's classes, largest first; a table without a label has none."""
+    if isinstance(material.train, Table) and material.train.schema.label is None:
+        return []
+    real, made = class_counts(material.train), class_counts(material.synthetic)
+    totals = {name: count + made.get(name, 0) for name, count in real.items()}
+    longest = max(totals.values(), default=0) or 1
+    ordered = sorted(real, key=lambda name: (-real[name], name))[:SHOWN_CLASSES]
+    return [
+        ClassBar(name, real[name], made.get(name, 0), 100 * real[name] / longest, 100 * made.get(name, 0) / longest)
+        for name in ordered
+    ]
+
+
+def part_sizes(report: Report, material: Material) -> list[tuple[str, int, int]]:
+    """Name, real rows and synthetic rows of each part of the data."""
+    sizes = [("train", len(material.train), len(material.synthetic))]
+    valid = report.provenance.get("split_rows", {}).get("valid")
+    if valid is not None:
+        sizes.append(("valid", int(valid), 0))
+    if material.holdout is not None:
+        sizes.append(("holdout", len(material.holdout), 0))
+    return sizes
+
+
+def column_rows(material: Material, fits: Sequence[ColumnFit]) -> list[ColumnRow]:
+    """Every column of a table in its own order, at most `SHOWN_COLUMNS`."""
+    if not isinstance(material.train, Table) or not isinstance(material.synthetic, Table):
+        return []
+    differences = {fit.column.name: fit.difference for fit in fits}
+    made = material.synthetic.frame
+    return [
+        ColumnRow(
+            name=name,
+            kind=kind,
+            role=_role(name, material.train),
+            missing_real=float(material.train.frame[name].isna().mean()),
+            missing_synthetic=float(made[name].isna().mean()) if name in made and len(made) else None,
+            difference=differences.get(name),
+        )
+        for name, kind in list(material.train.schema.kinds.items())[:SHOWN_COLUMNS]
+    ]
+
+
+def _role(name: str, table: Table) -> str:
+    schema = table.schema
+    if name == schema.label:
+        return "label"
+    if name == schema.group:
+        return "group; not synthesised"
+    if name not in schema.modelled:
+        return "not synthesised"
+    roles = [role for role, names in (("protected", schema.protected), ("secret", schema.secrets)) if name in names]
+    return ", ".join(roles) or "feature"
+
+
+def group_rows(material: Material) -> list[GroupRow]:
+    """Each protected column's groups of at least `RARE_ROWS` training rows, before and after."""
+    train, made = material.train, material.synthetic
+    if not isinstance(train, Table) or not isinstance(made, Table):
+        return []
+    names = [name for name in train.schema.protected if name in made.frame]
+    return [row for name in names for row in _groups(name, train.frame[name], made.frame[name])]
+
+
+def _groups(name: str, real: pd.Series, made: pd.Series) -> list[GroupRow]:
+    before, synthetic = real.astype(str).value_counts(), made.astype(str).value_counts()
+    kept = before[before >= RARE_ROWS].head(SHOWN_GROUPS)
+    total = max(1, len(real) + len(made))
+    return [
+        GroupRow(name, str(group), count / len(real), (count + int(synthetic.get(group, 0))) / total)
+        for group, count in kept.items()
+    ]

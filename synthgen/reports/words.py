@@ -1,0 +1,148 @@
+"""Metrics, controls and numbers in the words of a reader who knows none of them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from synthgen.findings import Finding, Judgement, Verdict
+from synthgen.metrics import METRICS
+
+Unit = Literal["percent", "points", "score", "times"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A metric in words.
+
+    Attributes:
+        subject: what it is about, to stand in a list: "copies of training rows".
+        explanation: how it is measured, in one line.
+    """
+
+    subject: str
+    explanation: str
+    unit: Unit = "score"
+
+
+WORDS: Mapping[str, Words] = {
+    "validity": Words("legal values", "type, range and categories as in the training rows", "percent"),
+    "column_shapes": Words("each column's distribution", "1 = every column is distributed as in real rows"),
+    "pair_trends": Words("how columns go together", "1 = every pair of columns depends on each other as in real rows"),
+    "c2st_auc": Words("telling synthetic from real", "XGBoost, cross-validated; 0.5 = it cannot"),
+    "identifier_replay": Words(
+        "replayed identifiers", "share of synthetic rows that hold a real identifier", "percent"
+    ),
+    "excess_copies": Words(
+        "copies of training rows", "matches with training rows minus those with unseen rows", "percent"
+    ),
+    "membership_tpr_at_1pct_fpr": Words(
+        "naming who was in the data",
+        "people an attacker names at 1 wrong accusation in 100; blind guess 1 %",
+        "percent",
+    ),
+    "tstr_gap": Words("training on synthetic rows only", "its score minus that of training on real rows", "points"),
+    "augmentation_gain": Words(
+        "the classifier's gain", "trained on real + synthetic, minus real alone; unseen real test", "points"
+    ),
+    "frechet_ratio": Words(
+        "distance to real images", "Fréchet distance over that between real images; worst class", "times"
+    ),
+    "class_agreement": Words(
+        "showing the right class", "a classifier's agreement minus its accuracy on real; worst class", "points"
+    ),
+    "coverage": Words(
+        "covering the variety", "share of real images with a synthetic one in their neighbourhood", "percent"
+    ),
+    "intra_class_diversity": Words(
+        "variety within a class", "1 = as different from each other as real ones; worst class"
+    ),
+    "near_copies": Words("near copies of training images", "shifted, mirrored and noisy copies count too", "percent"),
+}
+
+ARMS: Mapping[str, str] = {
+    "real": "real only",
+    "class_weights": "class weights",
+    "weights": "class weights",
+    "oversampling": "duplicated real rows",
+    "random_oversampling": "duplicated real rows",
+    "duplicated": "duplicated real images",
+    "classic": "classic image augmentation",
+    "smote": "SMOTE",
+    "synthetic": "this synthetic data",
+    "synthetic+classic": "this synthetic data + classic augmentation",
+}
+
+SYMBOLS: Mapping[Verdict, str] = {
+    Verdict.PASS: "✓",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.NOT_AUDITED: "–",
+    Verdict.FAIL: "✗",
+}
+TONES: Mapping[Verdict, str] = {
+    Verdict.PASS: "pass",
+    Verdict.INCONCLUSIVE: "open",
+    Verdict.NOT_AUDITED: "none",
+    Verdict.FAIL: "fail",
+}
+
+
+def words_of(metric: str) -> Words:
+    """The metric in words; its own name for one that has none yet."""
+    return WORDS.get(metric, Words(metric.replace("_", " "), ""))
+
+
+def question_of(metric: str) -> str:
+    """The question that the metric answers, from the table of metrics."""
+    for table in METRICS.values():
+        if metric in table:
+            return table[metric].question
+    return words_of(metric).subject.capitalize()
+
+
+def arm_name(arm: str) -> str:
+    """A training set of the utility experiment, in words."""
+    return ARMS.get(arm, arm.replace("_", " "))
+
+
+def shown_number(value: float | None, unit: Unit) -> str:
+    """The number as a person writes it, with its unit; a dash for none."""
+    if value is None:
+        return "–"
+    match unit:
+        case "percent":
+            places = 0 if value in (0.0, 1.0) else 1 if abs(value) >= 0.1 else 2
+            text = f"{100 * value:.{places}f} %"
+        case "points":
+            text = f"{100 * value:+.1f}"
+        case "times":
+            text = f"{value:.2f} ×"
+        case "score":
+            text = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return text.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def shown_interval(finding: Finding, unit: Unit) -> str:
+    """The 95 % interval; `exact` where there is nothing to estimate."""
+    if finding.low == finding.high:
+        return "exact"
+    low, high = shown_number(finding.low, unit), shown_number(finding.high, unit)
+    if unit in ("percent", "times"):
+        low = low.rsplit("\N{NO-BREAK SPACE}", 1)[0]
+    return f"{low} to {high}"
+
+
+def shown_rule(judgement: Judgement) -> str:
+    """The rule with its threshold in the unit of the metric."""
+    unit = words_of(judgement.metric).unit
+    plain = re.fullmatch(r"([≤≥]) (-?[0-9.e-]+)", judgement.rule)
+    if plain is None or unit == "score":
+        return judgement.rule.replace("-", "−")
+    return f"{plain[1]} {shown_number(float(plain[2]), unit)}"
+
+
+def shown_duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
