@@ -36,7 +36,7 @@ def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfi
 
     wrapped = task(name=stage.__name__, cache_policy=NO_CACHE, persist_result=False)(body)
     state = cast("State[R]", wrapped(config, *a, return_state=True, **k))
-    return cast("R", state.result())
+    return state.result()
 
 
 @flow(name="augment", persist_result=False, validate_parameters=False)

@@ -139,6 +139,9 @@ class MarginalsConfig(Section):
 
 SynthesizerConfig = AutoConfig | CtganConfig | CtganLibraryConfig | ImageGanConfig | CopiesConfig | MarginalsConfig
 
+# Measured as they come: curation would hide what a control is there to show.
+CONTROL_KINDS = frozenset({"ctgan-library", "copies", "marginals"})
+
 
 class BalancePlan(Section):
     """Every class up to `share` of the largest class."""
@@ -243,6 +246,11 @@ class RunConfig(Section):
     gates: tuple[GateConfig, ...] = ()
     export: ExportConfig = ExportConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def is_curated(self) -> bool:
+        """Whether candidates are screened and calibrated; controls are not."""
+        return self.synthesizer.kind not in CONTROL_KINDS
 
     @property
     def evaluation_size(self) -> EvaluationSize:

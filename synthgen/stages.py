@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_pa
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stats import named_rng
-from synthgen.synthesizers import create, load_synthesizer
+from synthgen.synthesizers import Synthesizer, create, load_synthesizer
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _quotas(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
 
 
 def _oversampling(config: RunConfig, train: Data) -> int:
-    return OVERSAMPLING if config.curation.calibrate and isinstance(train, Table) else 1
+    return OVERSAMPLING if config.is_curated and config.curation.calibrate and isinstance(train, Table) else 1
 
 
 def _repeated(quota: Mapping[str, int], times: int) -> Labels:
@@ -142,24 +142,33 @@ def curate_candidates(config: RunConfig, workspace: Workspace, splits: Ref, mode
     """Choose what is emitted. Artifact: synthetic/, probe/ (tables), curation.json."""
 
     def write(out: Path) -> None:
+        if not config.is_curated:
+            shutil.copytree(
+                candidates.directory, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json")
+            )
+            write_json(out / "curation.json", {})
+            return
         parts = Splits.load(splits.directory)
         synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
-        screen, records = Screen.of(parts.train, parts.valid, config.curation), {}
+        screen = Screen.of(parts.train, parts.valid, config.curation)
         for name, quota in _quotas(config, parts.train).items():
             drawn = load_data(candidates.directory / name)
-            chosen, record = curate(
-                drawn,
-                quota,
-                lambda labels, rng: synthesizer.sample(len(labels), labels, rng),
-                screen,
-                config.curation,
-                rng,
-            )
+            chosen, record = curate(drawn, quota, _drawing(synthesizer), screen, config.curation, rng)
             chosen.save(out / name)
-            records[name] = asdict(record)
-        write_json(out / "curation.json", records["synthetic"])
+            if name == "synthetic":
+                write_json(out / "curation.json", asdict(record))
 
     return workspace.build("curate", {"candidates": candidates, "curation": config.curation.model_dump()}, write)
+
+
+def _pass_through(candidates: Path, out: Path) -> None:
+    for folder in (path for path in candidates.iterdir() if path.is_dir()):
+        load_data(folder).save(out / folder.name)
+    write_json(out / "curation.json", {})
+
+
+def _drawing(synthesizer: Synthesizer) -> Callable[[Labels, np.random.Generator], Data]:
+    return lambda labels, rng: synthesizer.sample(len(labels), labels, rng)
 
 
 def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Ref) -> Ref:

@@ -56,9 +56,10 @@ def augment(images: Tensor, policy: Policy, generator: torch.Generator) -> Tenso
 def _change_brightness_and_contrast(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     every = tuple(range(1, images.dim()))
     brightness = _BRIGHTNESS * _symmetric(images, generator) * _chosen(images, strength, generator)
-    contrast = 1 + _CONTRAST * _symmetric(images, generator) * _chosen(images, strength, generator)
+    contrast = _CONTRAST * _symmetric(images, generator) * _chosen(images, strength, generator)
     mean = images.mean(every, keepdim=True)
-    return (images - mean) * _per_image(contrast, images) + mean + _per_image(brightness, images)
+    # Written as additions: an image that was not chosen stays the same to the last bit.
+    return images + (images - mean) * _per_image(contrast, images) + _per_image(brightness, images)
 
 
 def _translate(images: Tensor, axis: int, strength: float, generator: torch.Generator) -> Tensor:

@@ -30,7 +30,9 @@ class Batches:
     high: int
 
     @classmethod
-    def of(cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device, power: float = _CLASS_POWER) -> Self:
+    def of(
+        cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device, power: float = _CLASS_POWER
+    ) -> Self:
         """The images of a set, on the device."""
         codes = torch.from_numpy(data.codes).to(device)
         counts = torch.bincount(codes, minlength=len(data.classes)).double()

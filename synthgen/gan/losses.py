@@ -41,7 +41,7 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 
 
-def hinge_generator(real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG001 - one signature for all
+def hinge_generator(real: Tensor, fake: Tensor) -> Tensor:
     """Minus the mean fake logit; real logits play no part. Source: Lim and Ye 2017, arXiv:1705.02894."""
     return -fake.mean()
 
@@ -53,12 +53,12 @@ LOSSES: Mapping[LossName, Loss] = {
 }
 
 
-def squared_gradient_norm(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean over images of |d logit / d image|^2, differentiable. Source: Mescheder 2018, eq. 9, arXiv:1801.04406.
+def squared_gradient_norms(logits: Tensor, images: Tensor) -> Tensor:
+    """|d logit / d image|^2 of each image, [n], differentiable. Source: Mescheder 2018, eq. 9, arXiv:1801.04406.
 
     Args:
         logits: [n], each computed from its own image alone.
         images: [n, c, *size] that require gradients.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.square().sum() / len(images)
+    return gradient.flatten(1).square().sum(1)

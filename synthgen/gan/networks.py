@@ -1,4 +1,4 @@
-"""Class-conditional generator and discriminator for images of any size, grey or RGB, 2-D or 3-D, from MONAI's factories."""
+"""Class-conditional generator and discriminator from MONAI's factories: any image size, grey or RGB, 2-D or 3-D."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class ConditionalNorm(nn.Module):
 
 
 class DeconvBlock(nn.Module):
-    """Doubles the axes of stride 2 with a k4s2 transposed convolution: 4 taps per output pixel, the fastest on a CPU."""
+    """Doubles the axes of stride 2 with a k4s2 transposed convolution: 4 taps per output pixel, fastest on a CPU."""
 
     def __init__(self, inputs: int, outputs: int, stride: tuple[int, ...], condition: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The table of metrics. To add one: write a function `Evaluation -> Finding` in the folder of its question, then a line."""
+"""The metrics. To add one: write a function `Evaluation -> Finding` in the folder of its question, then a line here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,19 @@ from typing import Literal
 
 from synthgen.findings import Family, Finding, NotMeasured
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.fidelity.c2st import c2st_auc
+from synthgen.metrics.fidelity.class_agreement import class_agreement
+from synthgen.metrics.fidelity.coverage import coverage
+from synthgen.metrics.fidelity.diversity import intra_class_diversity
+from synthgen.metrics.fidelity.frechet import frechet_ratio
+from synthgen.metrics.fidelity.shapes import column_shapes, pair_trends
+from synthgen.metrics.fidelity.validity import validity
+from synthgen.metrics.privacy.copies import excess_copies
+from synthgen.metrics.privacy.identifiers import identifier_replay
+from synthgen.metrics.privacy.membership import membership_tpr_at_1pct_fpr
+from synthgen.metrics.privacy.near_copies import near_copies
+from synthgen.metrics.utility import augmentation, images
+from synthgen.metrics.utility.tstr import tstr_gap
 
 __all__ = ["METRICS", "Evaluation", "Metric", "NotMeasurable", "measure"]
 
@@ -21,8 +34,34 @@ class Metric:
     question: str
 
 
-# TABLE_METRICS / IMAGE_METRICS are filled by the two tables below.
-METRICS: Mapping[Modality, Mapping[str, Metric]] = {"table": {}, "images": {}}
+# In the order in which a report shows them.
+METRICS: Mapping[Modality, Mapping[str, Metric]] = {
+    "table": {
+        "validity": Metric(validity, "fidelity", "Are all values legal?"),
+        "column_shapes": Metric(column_shapes, "fidelity", "Does each column have the shape it has in real data?"),
+        "pair_trends": Metric(pair_trends, "fidelity", "Do columns depend on each other as they do in real data?"),
+        "c2st_auc": Metric(c2st_auc, "fidelity", "Can a strong classifier tell them from real?"),
+        "identifier_replay": Metric(identifier_replay, "privacy", "Does a real name or number appear?"),
+        "excess_copies": Metric(excess_copies, "privacy", "Copies of training rows beyond coincidence?"),
+        "membership_tpr_at_1pct_fpr": Metric(
+            membership_tpr_at_1pct_fpr, "privacy", "Can an attacker name who was in the data?"
+        ),
+        "tstr_gap": Metric(tstr_gap, "utility", "Can a classifier learn from the synthetic rows alone?"),
+        "augmentation_gain": Metric(
+            augmentation.augmentation_gain, "utility", "Does the classifier gain, against every control?"
+        ),
+    },
+    "images": {
+        "frechet_ratio": Metric(frechet_ratio, "fidelity", "How far is each class from real, against real from real?"),
+        "class_agreement": Metric(class_agreement, "fidelity", "Does each image show the class that was asked for?"),
+        "coverage": Metric(coverage, "fidelity", "Do they reach all kinds of real images?"),
+        "intra_class_diversity": Metric(intra_class_diversity, "fidelity", "Do they differ as much as real images do?"),
+        "near_copies": Metric(near_copies, "privacy", "Is a training image recognisable in one of them?"),
+        "augmentation_gain": Metric(
+            images.augmentation_gain, "utility", "Does the classifier gain, against every control?"
+        ),
+    },
+}
 
 
 def measure(evaluation: Evaluation, modality: Modality) -> tuple[list[Finding], list[NotMeasured]]:

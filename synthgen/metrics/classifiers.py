@@ -4,12 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xgboost
 
 from synthgen.datasets import Index
+from synthgen.metrics.table_features import FeatureKind
 from synthgen.stats import FloatArray
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Examples:
 
     rows: FloatArray
     target: Index
-    kinds: Sequence[Literal["q", "c"]]
+    kinds: Sequence[FeatureKind]
     weight: FloatArray | None = None
 
 
@@ -52,12 +53,15 @@ def class_probabilities(
     to train several at once.
     """
     kinds = list(examples.kinds)
+    centre = _centre(examples)
     data = xgboost.QuantileDMatrix(
-        examples.rows, label=examples.target, weight=examples.weight,
+        examples.rows - centre, label=examples.target, weight=examples.weight,
         feature_types=kinds, enable_categorical=True, nthread=1,
     )  # fmt: skip
-    test = xgboost.DMatrix(test_rows, feature_types=kinds, enable_categorical=True, nthread=1)
-    objective = {"objective": "binary:logistic"} if classes == 2 else {"objective": "multi:softprob", "num_class": classes}
+    test = xgboost.DMatrix(test_rows - centre, feature_types=kinds, enable_categorical=True, nthread=1)
+    objective = (
+        {"objective": "binary:logistic"} if classes == 2 else {"objective": "multi:softprob", "num_class": classes}
+    )
     settings = {
         **objective, "max_depth": trees.depth, "learning_rate": trees.learning_rate, "tree_method": "hist",
         "subsample": trees.row_share, "colsample_bytree": trees.column_share, "nthread": 1, "verbosity": 0,
@@ -65,6 +69,15 @@ def class_probabilities(
     }  # fmt: skip
     found = xgboost.train(settings, data, num_boost_round=trees.rounds).predict(test).astype(np.float64)
     return np.column_stack([1 - found, found]) if classes == 2 else found
+
+
+def _centre(examples: Examples) -> FloatArray:
+    """Middle of the range of each quantity, 0 for a category, float64 [d].
+
+    xgboost keeps 32 bits, in which the seconds since 1970 have steps of two minutes.
+    """
+    ends = np.nan_to_num([np.fmin.reduce(examples.rows), np.fmax.reduce(examples.rows)])
+    return np.where(np.asarray(examples.kinds) == "q", ends.mean(axis=0), 0.0)
 
 
 def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:

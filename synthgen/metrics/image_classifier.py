@@ -1,8 +1,12 @@
 """A small convolutional network: the judge of labels, the maker of features, the classifier of utility numbers."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,8 +14,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from synthgen.datasets import ImageSet
+from synthgen.metrics.image_augmentation import classic_augmentation
+
+T = TypeVar("T")
 
 FEATURES = 64
+# Larger images are averaged down for judges and features; finer texture is not judged.
+JUDGE_PX = 64
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
@@ -114,15 +123,19 @@ def fit_classifier(
         batch = images[rows] if augment is None else augment(images[rows], generator)
         loss = F.cross_entropy(network(batch), codes[rows], label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch 2.13 ships it without types
         optimizer.step()
         schedule.step()
     return network.eval()
 
 
-def balancing_weights(codes: torch.Tensor) -> torch.Tensor:
-    """float32 [n]: drawn with these weights, every class that occurs comes equally often."""
-    return 1 / torch.bincount(codes).float()[codes]
+def fit_judge(data: ImageSet, generator: torch.Generator) -> SmallConvNet:
+    """A classifier for images of `pixels(..., at_most_px=JUDGE_PX)`: classes equally often, ordinary augmentation."""
+    images, codes = pixels(data, at_most_px=JUDGE_PX), torch.from_numpy(data.codes)
+    weights = 1 / torch.bincount(codes).float()[codes]
+    augment = partial(classic_augmentation, mirror=data.mirror_keeps_label)
+    classes = len(data.classes)
+    return fit_classifier(images, codes, classes, generator, recipe=Recipe(), weights=weights, augment=augment)
 
 
 @torch.no_grad()
@@ -130,7 +143,22 @@ def in_batches(
     function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch_size: int = 500
 ) -> torch.Tensor:
     """function(images) [n, ...], computed without gradient, a batch at a time."""
-    return torch.cat([function(batch) for batch in images.split(batch_size)])
+    return torch.cat([function(batch) for batch in torch.split(images, batch_size)])
+
+
+def in_parallel(trainings: Sequence[Callable[[], T]]) -> list[T]:
+    """Results of independent trainings in order, one training per core and one thread per training.
+
+    Networks this small gain nothing from threads inside an operation; on busy cores those wait for each other
+    (measured: 20 s for 400 steps in place of 4 s).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, len(trainings))) as pool:
+            return list(pool.map(lambda training: training(), trainings))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def torch_generator(rng: np.random.Generator) -> torch.Generator:

@@ -16,11 +16,10 @@ import torch
 from synthgen.datasets import Data, ImageSet, Index, class_counts, class_rows, take_per_class
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
 from synthgen.metrics.image_classifier import (
-    Recipe,
+    JUDGE_PX,
     SmallConvNet,
-    balancing_weights,
     build_network,
-    fit_classifier,
+    fit_judge,
     in_batches,
     pixels,
     torch_generator,
@@ -31,8 +30,6 @@ FeatureFamily = Literal["classifier", "random"]
 
 # Below this a class says nothing about its distribution.
 MINIMUM_IMAGES = 20
-# Larger images are averaged down for the features; finer texture is not judged.
-FEATURE_PX = 64
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,10 @@ class FeatureSpace:
     """Features of one family, standardised with mean and deviation of the train images.
 
     Attributes:
-        train, holdout, synthetic: float64 [n, 64].
+        holdout, synthetic: float64 [n, 64].
         axes: float64 [64, 64], principal axes of train as columns, strongest first.
     """
 
-    train: Features
     holdout: Features
     synthetic: Features
     axes: Features
@@ -133,15 +129,11 @@ def _look(evaluation: Evaluation) -> ImageView:
     enough = tuple(item for item in rows if item.half * 2 >= MINIMUM_IMAGES)
     if not enough:
         raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
-    images = [pixels(part, at_most_px=FEATURE_PX) for part in (sets.train, sets.holdout, sets.synthetic)]
-    codes = torch.from_numpy(sets.train.codes)
+    images = [pixels(part, at_most_px=JUDGE_PX) for part in (sets.train, sets.holdout, sets.synthetic)]
     generator = torch_generator(evaluation.rng("image-features"))
-    classes = len(sets.train.classes)
     networks: dict[FeatureFamily, SmallConvNet] = {
-        "classifier": fit_classifier(
-            images[0], codes, classes, generator, recipe=Recipe(), weights=balancing_weights(codes)
-        ),
-        "random": _calibrated(build_network(images[0], classes, generator), images[0]),
+        "classifier": fit_judge(sets.train, generator),
+        "random": _calibrated(build_network(images[0], len(sets.train.classes), generator), images[0]),
     }
     spaces = {family: _space(network, images) for family, network in networks.items()}
     too_few = tuple(item.name for item in rows if len(item.synthetic) and item not in enough)
@@ -169,12 +161,12 @@ def _at_most(evaluation: Evaluation, data: ImageSet) -> ImageSet:
 
 @torch.no_grad()
 def _calibrated(network: SmallConvNet, images: torch.Tensor) -> SmallConvNet:
-    # Random weights shift and scale every layer's output: batch statistics of real images put it back to mean 0, norm 1.
+    # Random weights shift and scale the output of every layer; statistics of real images put it back to mean 0, norm 1.
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # plain average over all batches
     network.train()
-    for batch in images.split(500):
+    for batch in torch.split(images, 500):
         network(batch)
     return network.eval()
 
@@ -184,6 +176,6 @@ def _space(network: SmallConvNet, images: list[torch.Tensor]) -> FeatureSpace:
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     # A feature that is constant on real images must not divide by zero, nor blow up what is new in synthetic ones.
     scale = np.where(deviation > 1e-3 * deviation.max(), deviation, deviation.max() + 1e-12)
-    standard = [(part - mean) / scale for part in (train, holdout, synthetic)]
-    _, axes = np.linalg.eigh(np.cov(standard[0], rowvar=False))
-    return FeatureSpace(*standard, axes=axes[:, ::-1])
+    train, holdout, synthetic = ((part - mean) / scale for part in (train, holdout, synthetic))
+    _, axes = np.linalg.eigh(np.cov(train, rowvar=False))
+    return FeatureSpace(holdout, synthetic, axes=axes[:, ::-1])

@@ -12,6 +12,8 @@ from synthgen.datasets import Data, Index, Keys, Schema, Table
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
 from synthgen.stats import FloatArray
 
+# In the words of xgboost: quantity or category.
+FeatureKind = Literal["q", "c"]
 NUMERIC_KINDS = ("numeric", "integer", "datetime")
 # Numbers without a fixed number of decimals are compared to this many significant digits.
 SIGNIFICANT_DIGITS = 10
@@ -43,9 +45,10 @@ class Encoded:
         return self.numeric_names + self.category_names
 
     @property
-    def kinds(self) -> list[Literal["q", "c"]]:
-        """Type of each column of `matrix` in xgboost's words: quantity or category."""
-        return ["q"] * len(self.numeric_names) + ["c"] * len(self.category_names)
+    def kinds(self) -> list[FeatureKind]:
+        """Type of each column of `matrix`."""
+        quantities: list[FeatureKind] = ["q"] * len(self.numeric_names)
+        return quantities + ["c"] * len(self.category_names)
 
     def matrix(self) -> FloatArray:
         """float64 [n, p + q]; missing is NaN."""

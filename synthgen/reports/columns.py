@@ -16,7 +16,7 @@ from synthgen.datasets import Labels, Table
 from synthgen.stats import FloatArray
 
 RARE_ROWS = 5
-BINS, PAIR_BINS = 20, 6
+FEWEST_BINS, MOST_BINS, PAIR_BINS = 6, 20, 6
 SHOWN_CATEGORIES = 8
 # Pairs are looked for among the columns that differ most: 780 pairs take a second, 50,000 a minute.
 PAIR_COLUMNS = 40
@@ -104,8 +104,14 @@ def column_fits(sides: Sides) -> list[ColumnFit]:
     """Every feature, the one that differs most first."""
     synthetic = sides.tables["synthetic"].frame
     names = [name for name in sides.tables["train"].schema.features if name in synthetic.columns]
-    fits = [_column_fit(binned(name, sides, BINS), sides) for name in names]
+    fits = [_column_fit(binned(name, sides, _bins(sides)), sides) for name in names]
     return sorted(fits, key=lambda fit: (-fit.difference, fit.column.name))
+
+
+def _bins(sides: Sides) -> int:
+    # Rice's rule on the rows of the smaller side that count: more bars would show noise.
+    rows = min(int(np.count_nonzero(sides.weights[side])) for side in ("real", "synthetic"))
+    return int(np.clip(2 * rows ** (1 / 3), FEWEST_BINS, MOST_BINS))
 
 
 def _column_fit(column: Binned, sides: Sides) -> ColumnFit:
@@ -172,9 +178,15 @@ def _days(column: pd.Series) -> FloatArray:
 def _binned_numbers(name: str, columns: Mapping[str, FloatArray], bins: int, *, is_date: bool) -> Binned:
     real = np.concatenate([columns["train"], columns["real"]])
     edges = _edges(real[np.isfinite(real)], bins)
-    cells = [f"{low:.3g} – {high:.3g}" for low, high in pairwise(edges)]
+    cells = [f"{_edge_name(low, is_date)} – {_edge_name(high, is_date)}" for low, high in pairwise(edges.tolist())]
     codes = {side: _cell_of(values, edges) for side, values in columns.items()}
     return Binned(name, [*cells, MISSING], edges, is_date, codes)
+
+
+def _edge_name(edge: float, is_date: bool) -> str:
+    if is_date:
+        return str(np.datetime64(round(edge), "D"))
+    return f"{edge:,.0f}" if 1000 <= abs(edge) < 1e6 else f"{edge:.3g}"
 
 
 def _edges(values: FloatArray, bins: int) -> FloatArray:
@@ -199,15 +211,11 @@ def _binned_categories(name: str, columns: Mapping[str, pd.Series], real: Sequen
     counts = pd.concat([text[side] for side in real]).value_counts()
     frequent = counts[counts >= RARE_ROWS].sort_index().sort_values(ascending=False, kind="stable")
     cells = [str(value) for value in frequent.index[:SHOWN_CATEGORIES]]
-    position = {cell: code for code, cell in enumerate(cells)}
-    codes = {
-        side: np.array([_category_code(value, position) for value in column.tolist()], dtype=np.int64)
-        for side, column in text.items()
-    }
+    codes = {side: _category_codes(column, cells) for side, column in text.items()}
     return Binned(name, [*cells, OTHER, MISSING], None, False, codes)
 
 
-def _category_code(value: object, position: Mapping[str, int]) -> int:
-    if not isinstance(value, str):
-        return len(position) + 1
-    return position.get(value, len(position))
+def _category_codes(column: pd.Series, cells: Sequence[str]) -> Codes:
+    codes = np.asarray(pd.Categorical(column, categories=list(cells)).codes, dtype=np.int64)
+    pooled = np.where(column.isna(), len(cells) + 1, len(cells))
+    return np.where(codes >= 0, codes, pooled).astype(np.int64)

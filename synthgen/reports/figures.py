@@ -93,7 +93,7 @@ def heat_pair(real: Grid, synthetic: Grid, alt: str) -> Drawing:
         top = max(float(real.shares.max()), float(synthetic.shares.max()), 1e-9)
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, grid, title, colour in (
-            (left, real, "real, held out", REAL),
+            (left, real, "real", REAL),
             (right, synthetic, "synthetic", SYNTHETIC),
         ):
             axes.pcolormesh(grid.shares, cmap=_ramp(colour), vmin=0, vmax=top, edgecolors="white", linewidth=0.5)
@@ -131,7 +131,7 @@ def curves(series: Mapping[str, tuple[FloatArray, FloatArray]], axis: str, alt: 
     with _style():
         figure, axes = _canvas(440, 190)
         for (name, (x, y)), (colour, dash) in zip(series.items(), looks, strict=False):
-            axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.4, label=printable(name))
+            axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.4, label=printable(name.replace("_", " ")))
         axes.set_xlabel(axis)
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.legend(frameon=False, fontsize=7.5, labelcolor=INK)
@@ -158,7 +158,7 @@ def _canvas(width: int, height: int) -> tuple[Figure, Axes]:
 
 
 def _ticks(names: Sequence[str]) -> tuple[FloatArray, list[str]]:
-    return np.arange(len(names), dtype=np.float64) + 0.5, [printable(name, at_most=14) for name in names]
+    return np.arange(len(names), dtype=np.float64) + 0.5, [printable(name, at_most=20) for name in names]
 
 
 def _ramp(colour: str) -> Colormap:

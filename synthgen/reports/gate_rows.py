@@ -1,7 +1,7 @@
 """The table of gates: one row for each rule, the required ones first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synthgen.findings import Finding, Judgement, Report, Verdict
 from synthgen.reports.words import (
@@ -44,7 +44,7 @@ def finding_row(finding: Finding, judgement: Judgement | None) -> GateRow:
     row = _row(judged, finding)
     if judgement is not None:
         return row
-    return GateRow(**{**row.__dict__, "verdict": "for information", "symbol": "", "tone": "none"})
+    return replace(row, verdict="for information", symbol="", tone="none")
 
 
 def _row(judgement: Judgement, finding: Finding | None) -> GateRow:

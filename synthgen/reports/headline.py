@@ -34,11 +34,12 @@ def gain_sentence(gain: Finding) -> str:
 def _best_control(gain: Finding) -> str:
     best = gain.detail.get("best_control")
     gains: dict[str, Any] = gain.detail.get("gains", {})
-    if best is None:
+    if best not in gains:
         return ""
-    if best == "real" or best not in gains:
-        return "; no control gains either" if gain.low <= 0 else "; no control gains anything"
-    return f"; the best control, {arm_name(best)}, changes it by {shown_number(float(gains[best]['value']), 'points')}"
+    change = float(gains[best]["value"])
+    return (
+        f"; the best control, {arm_name(best)}, {'loses' if change < 0 else 'gains'} {shown_number(change, 'points')}"
+    )
 
 
 def _outcome(report: Report, emitted: bool | None) -> str:

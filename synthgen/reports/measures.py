@@ -60,14 +60,18 @@ def utility_arms(gain: Finding | None) -> tuple[list[Arm], Drawing | None]:
         for name, item in gains.items()
     ]
     axis = f"points of {gain.detail.get('score', 'the score')} against real only"
-    return arms, intervals(rows, axis, "Gain of each training set over real rows alone, with 95 % interval.") if rows else None
+    return arms, intervals(
+        rows, axis, "Gain of each training set over real rows alone, with 95 % interval."
+    ) if rows else None
 
 
 def _arm(name: str, score: float, gain: Mapping[str, float] | None) -> Arm:
     if gain is None:
         return Arm(arm_name(name), f"{score:.3f}", "–", "–", _is_ours(name))
     low, high = shown_number(gain["low"], "points"), shown_number(gain["high"], "points")
-    return Arm(arm_name(name), f"{score:.3f}", shown_number(gain["value"], "points"), f"{low} to {high}", _is_ours(name))
+    return Arm(
+        arm_name(name), f"{score:.3f}", shown_number(gain["value"], "points"), f"{low} to {high}", _is_ours(name)
+    )
 
 
 def _is_ours(arm: str) -> bool:
@@ -85,11 +89,11 @@ def _sentence(finding: Finding) -> str:
                 "model never saw: that is coincidence, and only what goes beyond it counts."
             )
         case "membership_tpr_at_1pct_fpr":
-            return f"An attacker who may be wrong about 1 stranger in 100 names {value} of the people in the training data."
+            return f"At 1 wrong accusation in 100, an attacker names {value} of the training rows; blind guessing, 1 %."
         case "near_copies" if "flagged" in detail:
             return (
-                f"{detail['flagged']:,} of {finding.n:,} synthetic images look more like a training image than 99 of 100 "
-                "fresh real images do."
+                f"{detail['flagged']:,} of {finding.n:,} synthetic images look more like a training image than "
+                "99 of 100 fresh real images do."
             )
         case "identifier_replay":
             return str(detail.get("note", f"{value} of the synthetic rows hold an identifier of a training row."))
@@ -105,12 +109,12 @@ def _sentence(finding: Finding) -> str:
 def _controls(finding: Finding) -> Drawing | None:
     if "control_independent" not in finding.detail:
         return None
-    known = {"control_independent": "no leak possible", "control_leak": "known leak (5 % training rows)"}
+    known = {"control_independent": "independent columns", "control_leak": "known leak: 5 % copies"}
     rows = [Estimate("this data", 100 * finding.value, 100 * finding.low, 100 * finding.high, ours=True)]
     rows += [_point(name, finding.detail[key]) for key, name in known.items()]
     if finding.reference is not None:
         rows.append(_point("unseen real rows", finding.reference))
-    alt = "Share of people named: this data beside data that cannot leak and data with a known leak."
+    alt = "Share of people named: this data beside columns drawn alone, which cannot leak, and a known leak."
     return intervals(_from_leak(rows), "% of people named; dashed: blind guessing", alt, mark=1.0)
 
 

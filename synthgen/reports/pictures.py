@@ -20,17 +20,18 @@ _STRIPS = 3
 _PIXEL_BUDGET = 1_500_000
 _LARGEST_PX, _COMPARED_PX = 96, 16
 _GAP_PX = 2
+_SHOWN_PX = 64  # of one image on the page, about
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of images; width and height in pixels of the file."""
+    """A row of images; `shown_*` in CSS pixels, a whole multiple of the pixels of the file."""
 
     title: str
     uri: str
     alt: str
-    width: int
-    height: int
+    shown_width: int
+    shown_height: int
 
 
 @dataclass(frozen=True)
@@ -107,4 +108,5 @@ def _strip(title: str, images: ImageSet, side: int, alt: str) -> Strip | None:
     buffer = io.BytesIO()
     Image.fromarray(joined[..., 0] if joined.shape[2] == 1 else joined).save(buffer, format="PNG", optimize=True)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Strip(title, f"data:image/png;base64,{encoded}", alt, joined.shape[1], joined.shape[0])
+    zoom = max(1, _SHOWN_PX // side)
+    return Strip(title, f"data:image/png;base64,{encoded}", alt, zoom * joined.shape[1], zoom * joined.shape[0])

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import yaml
 
-from synthgen.findings import Report
+from synthgen.datasets import Table
+from synthgen.findings import Report, Verdict
 from synthgen.reports.material import Material
 from synthgen.reports.words import shown_duration
 
@@ -16,22 +17,23 @@ _SECRET_PARAMETERS = re.compile(r"((?:password|passwd|secret|token|signature|sig
 def first_facts(report: Report, material: Material) -> list[tuple[str, str]]:
     """The line under the headline: run, data, date, model, time, gates."""
     known = report.provenance
-    passed = sum(judgement.verdict == "PASS" for judgement in report.judgements)
+    required = [judgement.verdict == Verdict.PASS for judgement in report.judgements if judgement.required]
     facts = {
         "run": known.get("run_id"),
         "data": _hash(known.get("data_sha256")),
         "date": str(known.get("started", ""))[:16].replace("T", " ") or None,
-        "model": material.config.synthesizer.kind if material.config else None,
+        "model": _model(material),
         "time": shown_duration(sum(material.seconds.values())) if material.seconds else None,
-        "checks passed": f"{passed} of {len(report.judgements)}",
-        "purpose": material.config.purpose if material.config else "audit",
+        "required checks passed": f"{sum(required)} of {len(required)}",
+        "privacy": _privacy(report),
     }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
 
 
 def all_facts(report: Report) -> list[tuple[str, str]]:
-    """Everything the run recorded about itself, nested records as one line each."""
-    return [(name.replace("_", " "), redacted(_line(value))) for name, value in report.provenance.items() if value is not None]
+    """Everything the run recorded about itself, nested records as one line each; it is not finished yet, so no state."""
+    known = {name: value for name, value in report.provenance.items() if value is not None and name != "state"}
+    return [(name.replace("_", " "), redacted(_line(value))) for name, value in known.items()]
 
 
 def stage_times(material: Material) -> list[tuple[str, str]]:
@@ -50,7 +52,9 @@ def command_of(material: Material) -> str:
     """What to type to make this again."""
     if material.config is not None:
         return "synthgen run config.yaml"
-    return "synthgen audit --train TRAIN --synthetic SYNTHETIC" + (" --holdout HOLDOUT" if material.holdout else "")
+    return "synthgen audit --train TRAIN --synthetic SYNTHETIC" + (
+        " --holdout HOLDOUT" if material.holdout is not None else ""
+    )
 
 
 def redacted(text: str) -> str:
@@ -58,8 +62,23 @@ def redacted(text: str) -> str:
     return _SECRET_PARAMETERS.sub(r"\1[hidden]", _CREDENTIALS.sub(r"\1[hidden]@", text))
 
 
+def _model(material: Material) -> str | None:
+    if material.config is None:
+        return None
+    kind = material.config.synthesizer.kind
+    return kind if kind != "auto" else "ctgan" if isinstance(material.train, Table) else "image-gan"
+
+
+def _privacy(report: Report) -> str:
+    measured = {finding.metric for finding in report.findings if finding.family == "privacy"}
+    if not measured:
+        return "not measured"
+    required = any(judgement.required and judgement.metric in measured for judgement in report.judgements)
+    return "measured, required" if required else "measured, not required"
+
+
 def _hash(value: object) -> str | None:
-    return f"sha256 {str(value)[:12]}…" if value else None
+    return f"sha256 {str(value)[:8]}…" if value else None
 
 
 def _line(value: object) -> str:

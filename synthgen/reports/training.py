@@ -25,11 +25,14 @@ def training_drawings(history: Sequence[Mapping[str, float]]) -> list[Drawing]:
 
 
 def _alt(group: Mapping[str, object], clock: str) -> str:
-    return f"{', '.join(name.replace('_', ' ') for name in group)} over {clock}."
+    names = ", ".join(name.replace("_", " ") for name in group)
+    return f"{names.capitalize()} over {clock}."
 
 
 def _series(history: Sequence[Mapping[str, float]], clock: str, name: str) -> tuple[FloatArray, FloatArray]:
-    points = np.array([(tick[clock], tick[name]) for tick in history if name in tick and clock in tick], dtype=np.float64)
+    points = np.array(
+        [(tick[clock], tick[name]) for tick in history if name in tick and clock in tick], dtype=np.float64
+    )
     finite = points[np.isfinite(points).all(axis=1)] if len(points) else points.reshape(0, 2)
     thinned = finite[:: max(1, len(finite) // _TICKS)]
     return thinned[:, 0], thinned[:, 1]

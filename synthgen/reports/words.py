@@ -41,22 +41,20 @@ WORDS: Mapping[str, Words] = {
         "people an attacker names at 1 wrong accusation in 100; blind guess 1 %",
         "percent",
     ),
-    "tstr_gap": Words("training on synthetic rows only", "its score minus that of training on real rows", "points"),
+    "tstr_gap": Words(
+        "training on synthetic rows only", "points: its score minus that of training on real rows", "points"
+    ),
     "augmentation_gain": Words(
-        "the classifier's gain", "trained on real + synthetic, minus real alone; unseen real test", "points"
+        "the classifier's gain", "points: trained on real + synthetic, minus real alone, on unseen real data", "points"
     ),
-    "frechet_ratio": Words(
-        "distance to real images", "Fréchet distance over that between real images; worst class", "times"
-    ),
+    "frechet_ratio": Words("distance to real images", "Fréchet distance over that between real images", "times"),
     "class_agreement": Words(
-        "showing the right class", "a classifier's agreement minus its accuracy on real; worst class", "points"
+        "showing the right class", "points: a classifier's agreement minus its accuracy on real", "points"
     ),
     "coverage": Words(
         "covering the variety", "share of real images with a synthetic one in their neighbourhood", "percent"
     ),
-    "intra_class_diversity": Words(
-        "variety within a class", "1 = as different from each other as real ones; worst class"
-    ),
+    "intra_class_diversity": Words("variety within a class", "1 = as different from each other as real ones"),
     "near_copies": Words("near copies of training images", "shifted, mirrored and noisy copies count too", "percent"),
 }
 
@@ -70,7 +68,7 @@ ARMS: Mapping[str, str] = {
     "classic": "classic image augmentation",
     "smote": "SMOTE",
     "synthetic": "this synthetic data",
-    "synthetic+classic": "this synthetic data + classic augmentation",
+    "synthetic+classic": "this data + classic",
 }
 
 SYMBOLS: Mapping[Verdict, str] = {
@@ -114,7 +112,7 @@ def shown_number(value: float | None, unit: Unit) -> str:
             places = 0 if value in (0.0, 1.0) else 1 if abs(value) >= 0.1 else 2
             text = f"{100 * value:.{places}f} %"
         case "points":
-            text = f"{100 * value:+.1f}"
+            text = f"{100 * value:+.1f}" if value else "0.0"
         case "times":
             text = f"{value:.2f} ×"
         case "score":
@@ -144,5 +142,5 @@ def shown_rule(judgement: Judgement) -> str:
 def shown_duration(seconds: float) -> str:
     """Seconds, minutes or hours, whichever reads best."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

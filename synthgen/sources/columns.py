@@ -37,13 +37,12 @@ def _check_numbers(column: pd.Series, file: str) -> None:
 
 
 def _check_numbers_as_text(column: pd.Series, file: str) -> None:
-    counts = column.value_counts()
-    values = counts.index.to_series().astype(object)
-    comma = values.str.fullmatch(COMMA_NUMBER)
-    if comma.any() and (comma | values.str.fullmatch(r"[+-]?\d+")).all():
+    if holds_comma_numbers(column):
         message = f"column {column.name!r} of {file!r} holds numbers with a comma as text"
         hint = f"write 1.5, not 1,5; or name {column.name!r} under drop, or under types as categorical"
         raise DataError(message, where=file, hint=hint)
+    counts = column.value_counts()
+    values = counts.index.to_series().astype(object)
     readable = pd.to_numeric(values, errors="coerce").notna()
     padded = values.str.fullmatch(ZERO_PADDED).any()
     texts, total = int(counts[~readable].sum()), int(counts.sum())
@@ -52,6 +51,13 @@ def _check_numbers_as_text(column: pd.Series, file: str) -> None:
         message = f"column {column.name!r} of {file!r} mixes numbers and text: {texts:,} of {total:,} values are text"
         hint = f"empty these cells, or say types: {{{column.name}: categorical}}"
         raise DataError(f"{message} (the first in row {first})", where=file, hint=hint)
+
+
+def holds_comma_numbers(column: pd.Series) -> bool:
+    """Whether a text column holds numbers like "1,5" or "1,234"."""
+    values = pd.Series(column.dropna().unique(), dtype=object)
+    comma = values.str.fullmatch(COMMA_NUMBER)
+    return bool(comma.any()) and bool((comma | values.str.fullmatch(r"[+-]?\d+")).all())
 
 
 def is_near_unique(column: pd.Series) -> bool:

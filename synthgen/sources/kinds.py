@@ -17,6 +17,8 @@ COMMA_NUMBER = r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3}
 ISO_DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 ISO_ZONE = r"(?:Z|[+-]\d{2}:?\d{2})"
 DATE_ORDERS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y")
+# Nineteen digits may not fit into int64.
+INT64_DIGITS = 18
 TRUTH = {"true": True, "false": False}
 
 
@@ -38,7 +40,7 @@ def parse_text(column: pd.Series) -> pd.Series:
     if values.str.fullmatch(INTEGER).all():
         return _parse_integers(column)
     if pd.to_numeric(values, errors="coerce").notna().all():
-        return pd.to_numeric(column).astype("float64")
+        return _exact_floats(column)
     return parse_dates(column) if looks_like_dates(values) else column
 
 
@@ -48,10 +50,15 @@ def _parse_truth(column: pd.Series) -> pd.Series:
 
 
 def _parse_integers(column: pd.Series) -> pd.Series:
-    # Nineteen digits may not fit into int64; such numbers are codes and stay as they were written.
-    if column.str.len().max() > 18:
+    # Longer numbers are codes and stay as they were written.
+    if column.str.len().max() > INT64_DIGITS:
         return column
     return column.astype("Int64") if column.isna().any() else column.astype("int64")
+
+
+def _exact_floats(column: pd.Series) -> pd.Series:
+    # Python's float gives back the number that was written; pandas' own parser may differ in the last bit.
+    return column.astype(object).where(column.notna(), np.nan).astype("float64")
 
 
 def looks_like_dates(values: pd.Series) -> bool:
@@ -95,7 +102,8 @@ def holds_text(column: pd.Series) -> bool:
 def _plain_object(column: pd.Series, where: str) -> pd.Series:
     types = set(column.dropna().map(type))
     if types <= {str}:
-        return column.astype("float64") if not types else column
+        # One mark for a missing text, so that what is saved equals what is loaded.
+        return column.where(column.notna(), None) if types else column.astype("float64")
     if types <= {bool, np.bool_}:
         return column.astype("boolean") if column.isna().any() else column.astype(bool)
     if types <= {datetime.date, datetime.datetime, pd.Timestamp}:
@@ -134,9 +142,7 @@ def convert(column: pd.Series, kind: ColumnKind, where: str) -> pd.Series:
         case "numeric":
             converted = _as_number(column)
         case "integer":
-            converted = _as_number(column)
-            converted = converted.where(converted % 1 == 0)
-            converted = converted.astype("Int64") if column.dtype == object else converted.astype(column.dtype)
+            converted = _as_integer(column)
         case "datetime":
             converted = _as_dates(column)
         case "boolean":
@@ -147,11 +153,7 @@ def convert(column: pd.Series, kind: ColumnKind, where: str) -> pd.Series:
     if failed.any():
         first = int(np.flatnonzero(failed)[0]) + 1
         message = f"column {column.name!r} of {where!r} is declared {kind}, but {int(failed.sum()):,} values are not"
-        hint = (
-            "dates are read as YYYY-MM-DD, or another order that is clear from all values"
-            if kind == "datetime"
-            else None
-        )
+        hint = "write dates as YYYY-MM-DD" if kind == "datetime" else None
         raise DataError(f"{message} (the first in row {first})", where=f"source.types.{column.name}", hint=hint)
     return converted
 
@@ -160,31 +162,38 @@ def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
 
 
+def _as_number(column: pd.Series) -> pd.Series:
+    if _is_number(column):
+        return column
+    if infer_kind(column) == "datetime":
+        return pd.Series(np.nan, index=column.index, name=column.name)
+    readable = pd.to_numeric(column, errors="coerce").notna()
+    return _exact_floats(column.where(readable))
+
+
+def _as_integer(column: pd.Series) -> pd.Series:
+    if _is_number(column):
+        return column.where(column % 1 == 0).astype(column.dtype)
+    texts = column.astype("string")
+    return texts.where(texts.str.fullmatch(INTEGER) & (texts.str.len() <= INT64_DIGITS)).astype("Int64")
+
+
 def _as_truth(column: pd.Series) -> pd.Series:
     texts = column.astype("string").str.lower()
     truth = texts.map({**TRUTH, "1": True, "0": False, "1.0": True, "0.0": False}).astype("boolean")
     return truth if truth.isna().any() else truth.astype(bool)
 
 
-def _as_number(column: pd.Series) -> pd.Series:
-    return column if _is_number(column) else pd.to_numeric(column, errors="coerce")
-
-
 def _as_dates(column: pd.Series) -> pd.Series:
     """Dates by the one order that fits all values; NaT everywhere when two orders fit and disagree."""
     if infer_kind(column) == "datetime":
         return column
-    nothing = pd.Series(pd.NaT, index=column.index, name=column.name)
     if holds_text(column):
-        parsed = parse_dates(column) if looks_like_dates(column.dropna()) else None
-        readings = [] if parsed is not None else [_dates_in(column, order) for order in DATE_ORDERS]
+        iso = parse_dates(column) if looks_like_dates(column.dropna()) else column
+        if infer_kind(iso) == "datetime":
+            return iso
+        readings = [pd.to_datetime(column, format=order, errors="coerce") for order in DATE_ORDERS]
         complete = [reading for reading in readings if reading.notna().equals(column.notna())]
-        if parsed is not None and infer_kind(parsed) == "datetime":
-            return parsed
         if complete and all(reading.equals(complete[0]) for reading in complete):
             return complete[0]
-    return nothing
-
-
-def _dates_in(column: pd.Series, order: str) -> pd.Series:
-    return pd.to_datetime(column, format=order, errors="coerce")
+    return pd.Series(pd.NaT, index=column.index, name=column.name)

@@ -82,7 +82,9 @@ def _relative(path: Path, root: Path) -> str:
 def check_inside(path: Path, root: Path, name: str) -> None:
     """Raise DataError when the path, links followed, leaves the root."""
     if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{name!r} leads out of {root.name!r}", where=name, hint="copy the file into the folder")
+        raise DataError(
+            f"{name} leads out of the folder {root.name!r}", where=name, hint="copy the file into the folder"
+        )
 
 
 def manifest_entries(path: Path, source: ImageSource, split_column: str | None) -> list[Entry]:
@@ -121,7 +123,7 @@ def _texts(column: pd.Series) -> list[str]:
 
 
 def _manifest_file(manifest: Path, text: str, row: int) -> Path:
-    where = f"{manifest.name!r} row {row}"
+    where = f"{manifest.name} row {row}"
     plain = PurePosixPath(text.replace("\\", "/"))
     if plain.is_absolute() or PureWindowsPath(text).is_absolute() or ".." in plain.parts:
         raise DataError(f"{where}: the path leads out of the manifest's folder", where=str(manifest),

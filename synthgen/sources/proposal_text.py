@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 import yaml
 
@@ -49,8 +50,13 @@ class Proposal:
 
 def entry(key: str, value: object, *remarks: str) -> list[str]:
     """Lines of one key of a section, its remarks as comments above it."""
-    # A name with a line break must not end the comment.
-    return [*(f"  # {' '.join(remark.splitlines())}" for remark in remarks), f"  {key}: {scalar(value)}"]
+    return [*(line for remark in remarks for line in comment(remark)), f"  {key}: {scalar(value)}"]
+
+
+def comment(remark: str) -> list[str]:
+    """The remark as comment lines; a line break in the name of a column does not end the comment."""
+    deeper = " " * (len(remark) - len(remark.lstrip()) + 2)
+    return wrap(remark, 116, initial_indent="  # ", subsequent_indent="  # " + deeper, break_long_words=False)
 
 
 def scalar(value: object) -> str:
@@ -83,13 +89,13 @@ def _head(proposal: Proposal) -> list[str]:
         f"name: {scalar(proposal.name)}",
         "# The same seed gives the same split, the same model and the same rows.",
         "seed: 0",
-        "# augment: feed a classifier inside the house; share: give synthetic rows away, with privacy gates that decide.",
+        "# augment: feed a classifier inside the house; share: give synthetic rows away, if the privacy gates allow.",
         "purpose: augment",
     ]
 
 
 def _split_lines(proposal: Proposal) -> list[str]:
-    remarks = [f"  # {remark}" for remark in proposal.split_remarks]
+    remarks = [line for remark in proposal.split_remarks for line in comment(remark)]
     shares = ["  train: 0.6", "  valid: 0.2", "  holdout: 0.2"]
     return ["split:", *remarks, *shares, f"  column: {scalar(proposal.split_column)}"]
 
@@ -119,13 +125,13 @@ def _plan_lines(proposal: Proposal) -> list[str]:
             else "a quarter of the largest; more would rest on too few real rows"
         )
         remark = f"Every class up to {goal}: about {made:,} synthetic beside {total:,} real training rows."
-        return ["plan:", f"  # {remark}", "  kind: balance", f"  share: {share}"]
+        return ["plan:", *comment(remark), "  kind: balance", f"  share: {share}"]
     if proposal.side is None:
         remark = f"The classes are even, so all of them grow by half: about {total // 2:,} synthetic rows."
-        return ["plan:", f"  # {remark}", "  kind: ratio", "  ratio: 0.5"]
+        return ["plan:", *comment(remark), "  kind: ratio", "  ratio: 0.5"]
     rows = max(total // 2, IMAGES_PER_CLASS * len(counts))
     remark = f"The classes are even, so all of them grow; a verdict needs {IMAGES_PER_CLASS} synthetic images of each."
-    return ["plan:", f"  # {remark}", "  kind: rows", f"  rows: {rows}"]
+    return ["plan:", *comment(remark), "  kind: rows", f"  rows: {rows}"]
 
 
 def _rest(proposal: Proposal) -> list[str]:

@@ -126,16 +126,24 @@ def _train_counts(data: Table | ImageSet, ingested: Ingested) -> Mapping[str, in
 
 
 def _propose_images(path: Path, source: ImageSource) -> str:
-    source, remarks = _readable(source)
-    ingested = read_images(source, split_column=None)
+    source, ingested, remarks = _readable(source)
     data = ingested.data
     assert isinstance(data, ImageSet)
-    _, channels, height, width = data.images.shape
+    height, width = data.images.shape[2:]
     split = ["Shares of each class to learn from, to choose by, and to judge on; equal images on one side."]
     if ingested.parts is not None:
         names = ", ".join(f"{name} {int(np.sum(ingested.parts == name)):,}" for name in np.unique(ingested.parts))
         split = [f"The data bring their own split, which is kept ({names}); valid is cut from train if it has none."]
-    section = [
+    return render(
+        Proposal(path, f"{len(data):,} images of {width} x {height} pixels", _image_section(source, data, remarks),
+                 split, None,
+                 _train_counts(data, ingested), data.images.nbytes / 2**20, max(width, height))
+    )  # fmt: skip
+
+
+def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str]) -> list[str]:
+    colour = "RGB" if data.images.shape[1] == 3 else "grey"
+    return [
         *entry("kind", "images"),
         *entry("path", source.path),
         *entry("label", source.label, class_line(class_counts(data)), "The label column, if this is a manifest."),
@@ -143,26 +151,22 @@ def _propose_images(path: Path, source: ImageSource) -> str:
         *entry("group", None, "The column of a manifest whose images (of one patient) stay in one part of the split."),
         *entry("size", source.size, *remarks),
         *entry("fit", source.fit, "error: all files must have one size; else resize (stretch), crop or pad."),
-        *entry("channels", source.channels, f"The images are {'RGB' if channels == 3 else 'grey'}; keep, grey or rgb."),
+        *entry("channels", source.channels, f"The images are {colour}; keep, grey or rgb."),
         *entry(
             "mirror_keeps_label",
             False,
             "true only if a mirrored image is still one of its class: not for digits or sides.",
         ),
     ]
-    return render(
-        Proposal(path, f"{len(data):,} images of {width} x {height} pixels", section, split, None,
-                 _train_counts(data, ingested), data.images.nbytes / 2**20, max(width, height))
-    )  # fmt: skip
 
 
-def _readable(source: ImageSource) -> tuple[ImageSource, list[str]]:
-    """The source with the fit that it needs, and what to say about size."""
+def _readable(source: ImageSource) -> tuple[ImageSource, Ingested, list[str]]:
+    """The source with the fit that it needs, what it reads, and what to say about the size."""
     try:
-        read_images(source, split_column=None)
+        return source, read_images(source, split_column=None), ["null: the size that the images have."]
     except DataError as error:
         if error.where not in ("source.fit", "source.size"):
             raise
         fitted = source.model_copy(update={"fit": "resize", "size": 64})
-        return fitted, [f"{error.message}: they are resized to 64 x 64; 128 at most."]
-    return source, ["null: the size that the images have."]
+        remark = f"{error.message}: they are resized to 64 x 64; 128 at most."
+        return fitted, read_images(fitted, split_column=None), [remark]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from synthgen.config import ColumnKind
 from synthgen.errors import DataError
-from synthgen.sources.columns import check_column, is_near_unique
+from synthgen.sources.columns import check_column, holds_comma_numbers, is_near_unique
 from synthgen.sources.kinds import holds_text, infer_kind, looks_like_dates, plain_dtype
 from synthgen.splitting import PART_NAMES
 
@@ -21,6 +21,7 @@ PROTECTED_WORDS = {
     "disability", "disabled", "orientation",
 }  # fmt: skip
 MIN_GROUPS = 30
+FEW_CODES = 50
 
 
 @dataclass
@@ -38,6 +39,11 @@ class Roles:
     def because(self, columns: Iterable[str]) -> list[str]:
         """One line for each of the columns, with its reason."""
         return [f"{column!r}: {self.reasons[column]}" for column in columns]
+
+    def refuse(self, column: str, error: DataError) -> None:
+        """Drop a column that cannot be read."""
+        self.drop.append(column)
+        self.reasons[column] = error.message.replace(" of 'the file'", "")
 
     def drop_leaks(self, columns: Iterable[str]) -> None:
         """Move these columns to `drop`, since each alone tells the class of every row."""
@@ -58,6 +64,11 @@ def guess_roles(frame: pd.DataFrame, label: str) -> Roles:
 
 
 def _guess_role(column: pd.Series, name: str, roles: Roles) -> None:
+    try:
+        column = plain_dtype(column, "the file")
+    except DataError as error:
+        roles.refuse(name, error)
+        return
     if _names_parts(column, name):
         _use_or_drop_split(column, name, roles)
         return
@@ -127,15 +138,11 @@ def _name_identifier(column: pd.Series, name: str, roles: Roles) -> None:
 def _find_refusal(column: pd.Series, name: str, roles: Roles) -> None:
     """Find by trying why reading would refuse the column."""
     try:
-        plain = plain_dtype(column, "the file")
-        kind = infer_kind(plain)
-        check_column(plain, kind, declared=False, file="the file")
-        return
+        check_column(column, infer_kind(column), declared=False, file="the file")
     except DataError as error:
-        reason = error.message
-    if column.dtype == object and 1 < column.nunique() <= 50 and " mixes " in reason:
-        roles.types[name] = "categorical"
-        roles.reasons[name] = "numbers and texts, few of them: codes"
-        return
-    roles.drop.append(name)
-    roles.reasons[name] = reason.replace(" of 'the file'", "")
+        is_text = pd.api.types.is_string_dtype(column.dtype)
+        if is_text and column.nunique() <= FEW_CODES and not holds_comma_numbers(column):
+            roles.types[name] = "categorical"
+            roles.reasons[name] = "numbers and texts, but few different ones: codes"
+        else:
+            roles.refuse(name, error)

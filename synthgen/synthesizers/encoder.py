@@ -75,6 +75,17 @@ class Encoder:
             raise ModelError(unknown_name("class", unknown, self.classes.tolist()))
         return np.asarray(codes, dtype=np.int64)
 
+    def class_codes(self, codes: Index) -> Index:
+        """int64 [n]: the label code of each encoded row, 0 when there is no label."""
+        position = self.label_position
+        return np.zeros(len(codes), dtype=np.int64) if position is None else codes[:, position]
+
+    def draw_classes(self, n: int, labels: Labels | None, frequency: Floats, rng: np.random.Generator) -> Index:
+        """int64 [n]: the codes of `labels`, or for None codes drawn by `frequency` float64 [k]."""
+        if labels is None:
+            return rng.choice(len(frequency), n, p=frequency).astype(np.int64)
+        return self.label_codes(labels)
+
     def state(self) -> tuple[str, dict[str, Numbers]]:
         """JSON text and arrays for a safetensors file."""
         states = [column.state() for column in self.columns]

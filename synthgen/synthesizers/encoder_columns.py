@@ -56,8 +56,11 @@ class LevelColumn:
 
     def decode(self, codes: Index, positions: Floats) -> Cells:
         """The values of these levels; a level has no inside, so `positions` do not matter."""
-        where = np.where(codes < len(self.values), codes, -1)
-        decoded = self._levels.reindex(where).reset_index(drop=True)
+        is_level = codes < len(self.values)
+        decoded = self._levels.reindex(np.where(is_level, codes, -1)).reset_index(drop=True)
+        if decoded.dtype == object:
+            # None is what parquet reads back; a NaN among text would be a number.
+            decoded = decoded.where(is_level, None)
         return decoded.astype(self.dtype).rename(self.name)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:

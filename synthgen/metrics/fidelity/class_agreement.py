@@ -1,5 +1,7 @@
 """Do the synthetic images show the class that was asked for?"""
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -8,14 +10,15 @@ from synthgen.datasets import ImageSet, Index, concat
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.image_classifier import (
-    Recipe,
-    balancing_weights,
-    fit_classifier,
+    JUDGE_PX,
+    SmallConvNet,
+    fit_judge,
     in_batches,
+    in_parallel,
     pixels,
     torch_generator,
 )
-from synthgen.metrics.image_features import FEATURE_PX, MINIMUM_IMAGES, ImageSets, image_sets
+from synthgen.metrics.image_features import MINIMUM_IMAGES, ImageSets, image_sets
 from synthgen.stats import rate_difference_interval
 
 Hits = npt.NDArray[np.bool_]
@@ -83,16 +86,16 @@ def _judged(sets: ImageSets, rng: np.random.Generator) -> tuple[Hits, Hits]:
     """Whether the judge sees the label: of each held-out and of each synthetic image."""
     fold_of_real = _folds(sets.holdout, rng)
     fold_of_synthetic = rng.integers(0, 2, len(sets.synthetic))
+    parts = [
+        (np.flatnonzero(fold_of_real != fold), np.flatnonzero(fold_of_real == fold), fold_of_synthetic == fold)
+        for fold in (0, 1)
+    ]
+    judges = in_parallel([partial(_judge, sets, seen, torch_generator(rng)) for seen, _, _ in parts])
     real = np.zeros(len(sets.holdout), dtype=bool)
     synthetic = np.zeros(len(sets.synthetic), dtype=bool)
-    for fold in (0, 1):
-        judged = np.flatnonzero(fold_of_real == fold)
-        seen = concat([sets.train, sets.holdout.take(np.flatnonzero(fold_of_real != fold))])
-        assert isinstance(seen, ImageSet)
-        asked = np.flatnonzero(fold_of_synthetic == fold)
-        real[judged], synthetic[asked] = _hits(
-            seen, sets.holdout.take(judged), sets.synthetic.take(asked), torch_generator(rng)
-        )
+    for judge, (_, held_back, asked) in zip(judges, parts, strict=True):
+        real[held_back] = _hits(judge, sets.holdout.take(held_back))
+        synthetic[asked] = _hits(judge, sets.synthetic.take(np.flatnonzero(asked)))
     return real, synthetic
 
 
@@ -108,16 +111,11 @@ def _folds(holdout: ImageSet, rng: np.random.Generator) -> Index:
     return folds
 
 
-def _hits(seen: ImageSet, real: ImageSet, synthetic: ImageSet, generator: torch.Generator) -> tuple[Hits, Hits]:
-    codes = torch.from_numpy(seen.codes)
-    judge = fit_classifier(
-        pixels(seen, at_most_px=FEATURE_PX),
-        codes,
-        len(seen.classes),
-        generator,
-        recipe=Recipe(),
-        weights=balancing_weights(codes),
-    )
-    guesses = (in_batches(judge, pixels(part, at_most_px=FEATURE_PX)).argmax(1).numpy() for part in (real, synthetic))
-    first, second = (guess == part.codes for guess, part in zip(guesses, (real, synthetic), strict=True))
-    return first, second
+def _judge(sets: ImageSets, seen: Index, generator: torch.Generator) -> SmallConvNet:
+    real = concat([sets.train, sets.holdout.take(seen)])
+    assert isinstance(real, ImageSet)
+    return fit_judge(real, generator)
+
+
+def _hits(judge: SmallConvNet, images: ImageSet) -> Hits:
+    return np.asarray(in_batches(judge, pixels(images, at_most_px=JUDGE_PX)).argmax(1).numpy() == images.codes)

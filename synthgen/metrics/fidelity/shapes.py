@@ -1,10 +1,11 @@
 """Column shapes and pair trends: SDMetrics' numbers, computed at once for all columns and with an interval."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from synthgen.datasets import Index
 from synthgen.findings import Finding
@@ -41,9 +42,8 @@ def column_shapes(evaluation: Evaluation) -> Finding:
     of both sides, from each row's influence (infinitesimal jackknife, Jaeckel 1972).
     """
     train, holdout, synthetic = _encoded(evaluation)
-    scores, reference = shape_scores(train, synthetic), shape_scores(train, holdout)
-    detail = {"columns": {score.names[0]: score.value for score in sorted(scores, key=lambda score: score.value)}}
-    return _finding("column_shapes", scores, reference, len(synthetic), detail)
+    found, reference = Mean.of(shape_scores(train, synthetic)), Mean.of(shape_scores(train, holdout))
+    return _finding("column_shapes", found, reference, {"columns": {names[0]: score for names, score in found.worst}})
 
 
 def pair_trends(evaluation: Evaluation) -> Finding:
@@ -55,10 +55,9 @@ def pair_trends(evaluation: Evaluation) -> Finding:
     default drops weak pairs: 13 of 105 were left on Adult). Interval as for `column_shapes`.
     """
     train, holdout, synthetic = _encoded(evaluation)
-    scores, reference = trend_scores(train, synthetic), trend_scores(train, holdout)
-    worst = sorted(scores, key=lambda score: score.value)[:WORST_PAIRS]
-    detail = {"pairs": len(scores), "worst": [{"columns": list(score.names), "score": score.value} for score in worst]}
-    return _finding("pair_trends", scores, reference, len(synthetic), detail)
+    found, reference = Mean.of(trend_scores(train, synthetic)), Mean.of(trend_scores(train, holdout))
+    worst = [{"columns": list(names), "score": score} for names, score in found.worst[:WORST_PAIRS]]
+    return _finding("pair_trends", found, reference, {"pairs": len(found.worst), "worst": worst})
 
 
 def _encoded(evaluation: Evaluation) -> list[Encoded]:
@@ -66,57 +65,60 @@ def _encoded(evaluation: Evaluation) -> list[Encoded]:
     return encode(parts, parts[0].schema.modelled)
 
 
-def _finding(
-    metric: str, scores: Sequence[Score], reference: Sequence[Score], n: int, detail: dict[str, object]
-) -> Finding:
-    if not scores:
-        raise NotMeasurable("no column, or no pair of columns, varies on both sides")
-    value = float(np.mean([score.value for score in scores]))
-    real = np.mean([score.real_influence for score in scores], axis=0)
-    synthetic = np.mean([score.synthetic_influence for score in scores], axis=0)
-    error = float(np.sqrt(np.square(real).sum() + np.square(synthetic).sum()))
-    low, high = normal_interval(value, error, lowest=0.0, highest=1.0)
+@dataclass(frozen=True)
+class Mean:
+    """Mean of scores, its standard error, the number of rows on each side, and the scores, worst first."""
+
+    value: float
+    error: float
+    rows: int
+    worst: list[tuple[tuple[str, ...], float]]
+
+    @classmethod
+    def of(cls, scores: Iterable[Score]) -> "Mean":
+        """The mean; raises NotMeasurable without scores. Influences are summed as they come: pairs can be thousands."""
+        named: list[tuple[tuple[str, ...], float]] = []
+        real = synthetic = np.zeros(1)
+        for score in scores:
+            named.append((score.names, score.value))
+            real, synthetic = real + score.real_influence, synthetic + score.synthetic_influence
+        if not named:
+            raise NotMeasurable("no column, or no pair of columns, varies on both sides")
+        variance = (np.square(real).sum() + np.square(synthetic).sum()) / len(named) ** 2
+        worst = sorted(named, key=lambda pair: pair[1])
+        return cls(float(np.mean([value for _, value in named])), float(np.sqrt(variance)), len(synthetic), worst)
+
+
+def _finding(metric: str, found: Mean, reference: Mean, detail: Mapping[str, object]) -> Finding:
+    low, high = normal_interval(found.value, found.error, lowest=0.0, highest=1.0)
     return Finding(
-        metric=metric, family="fidelity", value=value, low=low, high=high,
-        reference=float(np.mean([score.value for score in reference])) if reference else None,
-        higher_is_better=True, n=n, detail=detail,
+        metric=metric, family="fidelity", value=found.value, low=low, high=high, reference=reference.value,
+        higher_is_better=True, n=found.rows, detail=detail,
     )  # fmt: skip
 
 
-def shape_scores(real: Encoded, synthetic: Encoded) -> list[Score]:
+def shape_scores(real: Encoded, synthetic: Encoded) -> Iterator[Score]:
     """The score of each column; a column without a value on one side has none."""
-    numeric = [
-        _ks_complement(name, np.round(left, ROUND_DECIMALS), np.round(right, ROUND_DECIMALS))
-        for name, left, right in zip(real.numeric_names, real.numeric.T, synthetic.numeric.T, strict=True)
-        if np.isfinite(left).any() and np.isfinite(right).any()
-    ]
-    category = [
-        _tv_complement((name,), left, right, levels)
-        for name, left, right, levels in zip(
-            real.category_names, real.codes.T, synthetic.codes.T, real.levels, strict=True
-        )
-        if (left >= 0).any() and (right >= 0).any()
-    ]
-    return numeric + category
+    for name, left, right in zip(real.numeric_names, real.numeric.T, synthetic.numeric.T, strict=True):
+        if np.isfinite(left).any() and np.isfinite(right).any():
+            yield _ks_complement(name, np.round(left, ROUND_DECIMALS), np.round(right, ROUND_DECIMALS))
+    columns = zip(real.category_names, real.codes.T, synthetic.codes.T, real.levels, strict=True)
+    for name, before, after, levels in columns:
+        if (before >= 0).any() and (after >= 0).any():
+            yield _tv_complement((name,), before, after, levels)
 
 
-def trend_scores(real: Encoded, synthetic: Encoded) -> list[Score]:
+def trend_scores(real: Encoded, synthetic: Encoded) -> Iterator[Score]:
     """The score of each pair of columns; two numeric columns of which one is constant have none."""
     left, right = _discrete(real), _discrete(synthetic)
-    numeric = len(real.numeric_names)
-    values = dict(enumerate(real.numeric.T)), dict(enumerate(synthetic.numeric.T))
-    scores = []
     for a, b in combinations(range(len(real.names)), 2):
         names = (real.names[a], real.names[b])
-        if b < numeric:
-            scores += _correlation_similarity(
-                names, (values[0][a], values[0][b]), (values[1][a], values[1][b])
-            )
+        if b < len(real.numeric_names):
+            yield from _correlation_similarity(names, real.numeric[:, [a, b]], synthetic.numeric[:, [a, b]])
             continue
         levels = int(max(left[:, b].max(), right[:, b].max())) + 1
-        pairs = left[:, a] * levels + left[:, b], right[:, a] * levels + right[:, b]
-        scores.append(_tv_complement(names, *pairs, int(max(pairs[0].max(), pairs[1].max())) + 1))
-    return scores
+        before, after = left[:, a] * levels + left[:, b], right[:, a] * levels + right[:, b]
+        yield _tv_complement(names, before, after, int(max(before.max(), after.max())) + 1)
 
 
 def _discrete(rows: Encoded) -> Index:
@@ -154,31 +156,29 @@ def _tv_complement(names: tuple[str, ...], real: Index, synthetic: Index, levels
 
 
 def _frequencies(codes: Index, levels: int) -> FloatArray:
-    return np.bincount(codes, minlength=levels) / len(codes)
+    return np.asarray(np.bincount(codes, minlength=levels) / len(codes), dtype=np.float64)
 
 
-def _centred(slopes: FloatArray, known: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
+def _centred(slopes: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
     """Influence of each row on a mean of slopes over the known rows, float64 [n]."""
-    return np.where(known, slopes - slopes[known].mean(), 0.0) / known.sum()
+    return np.where(known, slopes - slopes[known].mean(), 0.0) / int(known.sum())
 
 
-def _correlation_similarity(
-    names: tuple[str, str], real: tuple[FloatArray, FloatArray], synthetic: tuple[FloatArray, FloatArray]
-) -> list[Score]:
-    left, right = _pearson(*real), _pearson(*synthetic)
+def _correlation_similarity(names: tuple[str, str], real: FloatArray, synthetic: FloatArray) -> Iterator[Score]:
+    left, right = _pearson(*real.T), _pearson(*synthetic.T)
     if left is None or right is None:
-        return []
+        return
     sign = float(np.sign(left[0] - right[0]))
-    return [Score(names, 1 - abs(left[0] - right[0]) / 2, -sign / 2 * left[1], sign / 2 * right[1])]
+    yield Score(names, 1 - abs(left[0] - right[0]) / 2, -sign / 2 * left[1], sign / 2 * right[1])
 
 
 def _pearson(x: FloatArray, y: FloatArray) -> tuple[float, FloatArray] | None:
-    """Correlation and each row's influence on it, float64 [n]; None when it is not defined."""
+    """Correlation and each row's influence on it, float64 [n]; None where it is not defined."""
     known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 2 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+    n = int(known.sum())
+    if n < 2 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
         return None
     u = np.where(known, (x - x[known].mean()) / x[known].std(), 0.0)
     v = np.where(known, (y - y[known].mean()) / y[known].std(), 0.0)
-    n = int(known.sum())
     correlation = float(u @ v) / n
-    return correlation, np.where(known, u * v - correlation * (u * u + v * v) / 2, 0.0) / n
+    return correlation, (u * v - correlation * (u * u + v * v) / 2) / n

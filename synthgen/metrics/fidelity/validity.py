@@ -14,7 +14,7 @@ def validity(evaluation: Evaluation) -> Finding:
     """Share of synthetic values that are legal, in [0, 1]; a census, so the interval is the value.
 
     Legal: a number (whole if integer) or date within the range of train, a category that train has, missing only
-    where train has missing values, a column that exists. The reference counts the values of the holdout.
+    where train has missing values. The reference counts the values of the holdout.
     """
     train, holdout, synthetic = tables(evaluation)
     if len(synthetic) == 0:
@@ -32,11 +32,11 @@ def validity(evaluation: Evaluation) -> Finding:
 
 def _is_legal(train: Table, other: Table, name: str) -> npt.NDArray[np.bool_]:
     """bool [n]"""
-    if name not in other.frame:
-        return np.zeros(len(other), dtype=np.bool_)
     missing = other.frame[name].isna().to_numpy(dtype=bool)
     missing_is_legal = bool(train.frame[name].isna().any())
-    present_is_legal = _is_in_range(train, other, name) if is_numeric(train.schema, name) else _is_known(train, other, name)
+    present_is_legal = (
+        _is_in_range(train, other, name) if is_numeric(train.schema, name) else _is_known(train, other, name)
+    )
     return np.where(missing, missing_is_legal, present_is_legal)
 
 

@@ -45,12 +45,11 @@ def membership_tpr_at_1pct_fpr(evaluation: Evaluation) -> Finding:
     Reference: half of the holdout in place of the synthetic rows, the other half as strangers. Controls in the
     detail: independent columns, which cannot leak, and the same with 5 % training rows, a known leak.
     """
-    real, strangers, _ = matched_tables(evaluation, at_least=MIN_ROWS)
-    everyone, _, published = tables(evaluation)
-    members, others, train, synthetic = encode([real, strangers, everyone, published], real.schema.modelled)
-    train = train.take(np.flatnonzero(np.isin(everyone.labels, published.classes)))
+    train, holdout, synthetic = _distinct_people(evaluation)
+    rng = evaluation.rng("membership")
+    members, others = _equally_many(train, holdout, evaluation.size.max_rows, rng)
     crowd = Crowd.of(members, others)
-    control, leak = _controls(crowd, train, len(synthetic), evaluation.rng("membership"))
+    control, leak = _controls(crowd, train, len(synthetic), rng)
     found = crowd.attacked(crowd.distances(synthetic))
     half = len(others) // 2
     second = Crowd.of(members.take(np.arange(half, len(members))), others.take(np.arange(half, len(others))))
@@ -157,7 +156,7 @@ def nearest_distances(queries: torch.Tensor, points: torch.Tensor, k: int) -> Fl
     """Euclidean distance of each query (float32 [n, d]) to its k-th nearest point (float32 [m, d]), float64 [n]."""
     squares = points.square().sum(1)
     found = []
-    for block in queries.split(BLOCK_ROWS):
+    for block in torch.split(queries, BLOCK_ROWS):
         # |x - y|^2 less |x|^2, which does not change the order within a row.
         order = torch.addmm(squares, block, points.T, alpha=-2)
         nearest = order.argmin(1) if k == 1 else order.topk(min(k, len(points)), largest=False).indices[:, -1]

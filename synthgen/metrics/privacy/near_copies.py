@@ -128,7 +128,8 @@ def _correlations(query: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor
     size = list(middle.shape[1:])
     variance = F.avg_pool2d(images.square(), size, stride=1) - F.avg_pool2d(images, size, stride=1).square()
     norm = (variance.clamp_min(0) * middle.numel()).sqrt().clamp_min(1e-6)
-    return (F.conv2d(images, kernels) / norm).flatten(1).amax(1)
+    highest: torch.Tensor = (F.conv2d(images, kernels) / norm).flatten(1).amax(1)
+    return highest
 
 
 def _shifted_windows(gallery: torch.Tensor) -> list[torch.Tensor]:
@@ -152,7 +153,8 @@ def _unit(windows: torch.Tensor) -> torch.Tensor:
     # A window without contrast becomes 0 and correlates with nothing.
     flat = windows.flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
-    return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    norm: torch.Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    return flat / norm.clamp_min(1e-6)
 
 
 def _grey(images: ImageSet) -> torch.Tensor:
@@ -162,9 +164,8 @@ def _grey(images: ImageSet) -> torch.Tensor:
 
 def _reduced(grey: torch.Tensor) -> torch.Tensor:
     scale = EXHAUSTIVE_PX / max(grey.shape[1:])
-    return F.interpolate(grey[:, None], size=[max(round(side * scale), 8) for side in grey.shape[1:]], mode="area")[
-        :, 0
-    ]
+    size = [max(round(side * scale), 8) for side in grey.shape[1:]]
+    return F.interpolate(grey[:, None], size=size, mode="area")[:, 0]
 
 
 def _blurred(grey: torch.Tensor) -> torch.Tensor:

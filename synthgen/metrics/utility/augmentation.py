@@ -1,7 +1,7 @@
 """Augmentation gain on tables: is a classifier better with the synthetic rows, and better than by cheaper means?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -22,10 +22,9 @@ from synthgen.metrics.utility.learner import (
     rare_average_precision,
 )
 from synthgen.metrics.utility.smote import interpolated
-from synthgen.stats import FloatArray, named_rng, t_interval
+from synthgen.stats import FloatArray, t_interval
 
 CONTROLS = ("class weights", "random oversampling", "SMOTE")
-ARMS = ("real", *CONTROLS, "synthetic")
 # Thinning favours the synthetic arm, whose model has seen every row: tables are thinned only where time demands it.
 ROWS_PER_MAX_ROWS = 12
 
@@ -38,7 +37,6 @@ class Materials:
     target: Index
     synthetic: Encoded
     synthetic_target: Index
-    seed: int
 
     @property
     def added(self) -> dict[int, int]:
@@ -77,10 +75,9 @@ def augmentation_gain(evaluation: Evaluation) -> Finding:
     real, added = _thinned(train, share, rng), _thinned(synthetic, share, rng)
     real_rows, added_rows, test_rows = encode([real, added, holdout], train.schema.features)
     task = make_task(train, holdout, test_rows)
-    materials = Materials(
-        real_rows, class_codes(real, task.classes), added_rows, class_codes(added, task.classes), evaluation.seed
-    )
-    outcomes = _outcomes(task, materials, evaluation.size.utility_seeds)
+    codes = [class_codes(part, task.classes) for part in (real, added)]
+    arms = _arms(Materials(real_rows, codes[0], added_rows, codes[1]), rng)
+    outcomes = _outcomes(task, arms, evaluation.size.utility_seeds)
     sizes = {"train_rows": len(real), "synthetic_rows": len(added), "share_of_rows_used": share}
     return _finding(task, outcomes, sizes)
 
@@ -93,17 +90,17 @@ def _thinned(table: Table, share: float, rng: np.random.Generator) -> Table:
     return thinned
 
 
-def _outcomes(task: Task, materials: Materials, seeds: int) -> dict[str, Outcome]:
-    jobs = [partial(_tested, task, materials, arm, seed) for arm in ARMS for seed in range(seeds)]
+def _outcomes(task: Task, arms: Mapping[str, Examples], seeds: int) -> dict[str, Outcome]:
+    jobs = [partial(_tested, task, examples, seed) for examples in arms.values() for seed in range(seeds)]
     found = in_threads(jobs)
     return {
         arm: Outcome(*(np.array(numbers) for numbers in zip(*found[at * seeds : (at + 1) * seeds], strict=True)))
-        for at, arm in enumerate(ARMS)
+        for at, arm in enumerate(arms)
     }
 
 
-def _tested(task: Task, materials: Materials, arm: str, seed: int) -> tuple[FloatArray, float, float, float]:
-    probabilities = task.probabilities(_examples(materials, arm, seed), seed)
+def _tested(task: Task, examples: Examples, seed: int) -> tuple[FloatArray, float, float, float]:
+    probabilities = task.probabilities(examples, seed)
     correct = is_correct(task, probabilities).astype(np.float64)
     return (
         correct,
@@ -113,30 +110,28 @@ def _tested(task: Task, materials: Materials, arm: str, seed: int) -> tuple[Floa
     )
 
 
-def _examples(materials: Materials, arm: str, seed: int) -> Examples:
-    rows, target, kinds = materials.real.matrix(), materials.target, materials.real.kinds
-    rng = named_rng(materials.seed, f"evaluate/augmentation_gain/{arm}/{seed}")
-    match arm:
-        case "class weights":
-            return Examples(rows, target, kinds, weight=_balancing_weights(target))
-        case "random oversampling":
-            again = [rng.choice(np.flatnonzero(target == code), count) for code, count in materials.added.items()]
-            index = np.concatenate([np.arange(len(rows)), *again])
-            return Examples(rows[index], target[index], kinds)
-        case "SMOTE":
-            made, made_target = interpolated(materials.real, target, materials.added, rng)
-            return Examples(np.vstack([rows, made]), np.concatenate([target, made_target]), kinds)
-        case "synthetic":
-            both = np.vstack([rows, materials.synthetic.matrix()])
-            return Examples(both, np.concatenate([target, materials.synthetic_target]), kinds)
-        case _:
-            return Examples(rows, target, kinds)
+def _arms(materials: Materials, rng: np.random.Generator) -> dict[str, Examples]:
+    """The training set of each arm, made once: seeds vary the classifier."""
+    kinds, target = materials.real.kinds, materials.target
+    real = Examples(materials.real.matrix(), target, kinds)
+    again = np.concatenate([rng.choice(np.flatnonzero(target == code), n) for code, n in materials.added.items()])
+    return {
+        "real": real,
+        "class weights": replace(real, weight=_balancing_weights(target)),
+        "random oversampling": _extended(real, real.rows[again], target[again]),
+        "SMOTE": _extended(real, *interpolated(materials.real, target, materials.added, rng)),
+        "synthetic": _extended(real, materials.synthetic.matrix(), materials.synthetic_target),
+    }
+
+
+def _extended(real: Examples, rows: FloatArray, target: Index) -> Examples:
+    return Examples(np.vstack([real.rows, rows]), np.concatenate([real.target, target]), real.kinds)
 
 
 def _balancing_weights(target: Index) -> FloatArray:
     """float64 [n], mean 1: every class weighs the same."""
     counts = np.bincount(target)
-    return len(target) / ((counts > 0).sum() * counts[target])
+    return np.asarray(len(target) / ((counts > 0).sum() * counts[target]), dtype=np.float64)
 
 
 def _finding(task: Task, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float]) -> Finding:

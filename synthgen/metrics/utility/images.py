@@ -1,18 +1,26 @@
 """Does a classifier get better when synthetic images join its training set, and would something simpler do the same?"""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from synthgen.datasets import ImageSet, Index, class_counts, class_rows
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation
-from synthgen.metrics.image_classifier import Augment, Recipe, fit_classifier, in_batches, pixels, torch_generator
+from synthgen.metrics.image_augmentation import classic_augmentation
+from synthgen.metrics.image_classifier import (
+    Augment,
+    Recipe,
+    fit_classifier,
+    in_batches,
+    in_parallel,
+    pixels,
+    torch_generator,
+)
 from synthgen.metrics.image_features import ImageSets, image_sets
 from synthgen.stats import FloatArray, t_interval
 
@@ -22,12 +30,6 @@ Hits = npt.NDArray[np.bool_]
 RECIPE = Recipe(steps=250)
 CLASSIFIER_PX = 32
 CONTROLS = ("classic", "duplicated")
-
-# Ordinary augmentation, mild enough to keep the label of digits and of medical images.
-MAX_ROTATION_DEGREES = 12.0
-MAX_ZOOM = 0.10
-MAX_SHIFT = 0.08  # of the edge
-MAX_CONTRAST = 0.15
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,16 @@ def augmentation_gain(evaluation: Evaluation) -> Finding:
     """
     sets = image_sets(evaluation)
     test = pixels(sets.holdout, at_most_px=CLASSIFIER_PX)
-    hits = {}
-    for name, arm in _arms(sets, evaluation.rng("augmentation_gain/duplicated")).items():
-        hits[name] = np.array(
-            [
-                # One stream per seed, not per arm: paired trainings start from the same weights.
-                _hits(arm, test, sets.holdout, torch_generator(evaluation.rng(f"augmentation_gain/{seed}")))
-                for seed in range(evaluation.size.utility_seeds)
-            ]
-        )
-    return _finding(hits, sets)
+    arms = _arms(sets, evaluation.rng("augmentation_gain/duplicated"))
+    seeds = range(evaluation.size.utility_seeds)
+    # One stream per seed, not per arm: paired trainings start from the same weights.
+    trainings = [
+        partial(_hits, arm, test, sets.holdout, torch_generator(evaluation.rng(f"augmentation_gain/{seed}")))
+        for arm in arms.values()
+        for seed in seeds
+    ]
+    hits = np.array(in_parallel(trainings)).reshape(len(arms), len(seeds), len(sets.holdout))
+    return _finding(dict(zip(arms, hits, strict=True)), sets)
 
 
 def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
@@ -70,7 +72,9 @@ def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
     return Finding(
         metric="augmentation_gain",
         family="utility",
-        **gain,
+        value=gain["value"],
+        low=gain["low"],
+        high=gain["high"],
         reference=0.0,
         higher_is_better=True,
         n=len(codes),
@@ -96,7 +100,8 @@ def _gain(arm: Hits, control: Hits, codes: Index) -> dict[str, float]:
 
 def _balanced(hits: Hits, codes: Index) -> FloatArray:
     """Mean over classes of the share of hits, float64 [seeds], from bool [seeds, n]."""
-    return np.mean([hits[:, codes == code].mean(axis=1) for code in np.unique(codes)], axis=0, dtype=np.float64)
+    per_class = [hits[:, codes == code].mean(axis=1) for code in np.unique(codes)]
+    return np.asarray(np.mean(per_class, axis=0), dtype=np.float64)
 
 
 def _test_variance(per_image: FloatArray, codes: Index) -> float:
@@ -118,7 +123,7 @@ def _arms(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
     again = torch.from_numpy(_drawn_again(sets, rng))
     with_synthetic = torch.cat([images, pixels(sets.synthetic, at_most_px=CLASSIFIER_PX)])
     with_codes = torch.cat([codes, torch.from_numpy(sets.synthetic.codes)])
-    classic = _classic_mirrored if sets.train.mirror_keeps_label else _classic
+    classic = partial(classic_augmentation, mirror=sets.train.mirror_keeps_label)
     return {
         "real": Arm(images, codes),
         "classic": Arm(images, codes, classic),
@@ -133,23 +138,3 @@ def _drawn_again(sets: ImageSets, rng: np.random.Generator) -> Index:
     wanted = class_counts(sets.synthetic)
     drawn = [rng.choice(class_rows(sets.train, name), count) for name, count in wanted.items() if count]
     return np.concatenate(drawn).astype(np.int64)
-
-
-def _classic(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The images [n, c, h, w], each rotated, zoomed, shifted and changed in contrast by its own random amount."""
-    angle, zoom, right, down, contrast = torch.rand((5, len(images)), generator=generator) * 2 - 1
-    angle = angle * math.radians(MAX_ROTATION_DEGREES)
-    zoom = 1 + zoom * MAX_ZOOM
-    # affine_grid counts in half edges.
-    rows = [
-        torch.stack([angle.cos() * zoom, -angle.sin() * zoom, right * 2 * MAX_SHIFT], dim=1),
-        torch.stack([angle.sin() * zoom, angle.cos() * zoom, down * 2 * MAX_SHIFT], dim=1),
-    ]
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    return (moved + 1) * (1 + contrast * MAX_CONTRAST).view(-1, 1, 1, 1) - 1
-
-
-def _classic_mirrored(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return _classic(torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images), generator)

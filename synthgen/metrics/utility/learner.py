@@ -45,7 +45,9 @@ def make_task(train: Table, test: Table, rows: Encoded) -> Task:
         raise NotMeasurable("the table has no label to predict")
     if not rows.names:
         raise NotMeasurable("the table has no column to predict the label from")
-    task = Task(rows.matrix(), class_codes(test, train.classes), train.classes)
+    # A class that only the test rows have is one that no classifier gets right.
+    classes = tuple(sorted({*train.classes, *test.classes}))
+    task = Task(rows.matrix(), class_codes(test, classes), classes)
     if len(train.classes) < 2 or len(task.present) < 2 or len(test) < MIN_TEST_ROWS:
         raise NotMeasurable(f"two classes and {MIN_TEST_ROWS} held-out rows are needed to test a classifier")
     return task
@@ -57,7 +59,7 @@ def class_codes(table: Table, classes: tuple[str, ...]) -> Index:
 
 
 def macro_auc(task: Task, probabilities: FloatArray) -> tuple[float, FloatArray]:
-    """Mean over classes of the area under the one-against-rest ROC curve, and each test row's influence, float64 [n]."""
+    """Mean over classes of the ROC-AUC of one against the rest, and the influence of each test row, float64 [n]."""
     found = [auc_influence(probabilities[:, code], task.target == code) for code in task.present]
     return float(np.mean([auc for auc, _ in found])), np.mean([influence for _, influence in found], axis=0)
 

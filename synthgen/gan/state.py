@@ -1,0 +1,152 @@
+"""Everything that changes while an image GAN trains, and its checkpoint: one file, replaced as a whole."""
+
+import json
+import logging
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from synthgen.config import ImageGanConfig
+from synthgen.gan.augment import Policy
+from synthgen.gan.networks import Discriminator, Generator, NetworkSpec
+
+logger = logging.getLogger(__name__)
+
+_FILE = "checkpoint.safetensors"
+# No momentum: at beta1 = 0.5 the Fréchet distance doubled (138 against 80 after 30 CPU s of Fashion-MNIST).
+_BETAS = (0.0, 0.99)
+
+
+@dataclass
+class TrainingState:
+    """Networks, their moving average, optimisers, random stream and counters.
+
+    Attributes:
+        average: moving average of the generator; what is kept in the end.
+        images: training images shown so far.
+        seconds: wall time trained so far, over all resumes.
+        history: numbers of each tick.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    generator_optimiser: torch.optim.Adam
+    discriminator_optimiser: torch.optim.Adam
+    rng: torch.Generator
+    policy: Policy
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def initial(
+        cls, spec: NetworkSpec, config: ImageGanConfig, *, policy: Policy, seed: int, device: torch.device
+    ) -> Self:
+        """Untrained networks on the device; the seed decides their weights and every later draw."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            generator, discriminator = Generator(spec), Discriminator(spec)
+        layout = memory_format(len(spec.size))
+        generator.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # stub knows 2-D layouts only
+        discriminator.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # as above
+        return cls(
+            generator,
+            discriminator,
+            average=deepcopy(generator).eval().requires_grad_(False),
+            generator_optimiser=_adam(generator, config),
+            discriminator_optimiser=_adam(discriminator, config),
+            rng=torch.Generator(device).manual_seed(seed),
+            policy=policy,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.rng.device
+
+
+def memory_format(dim: int) -> torch.memory_format:
+    """Channels last: 1.15x on a CPU in 2-D, 1.3x in 3-D, and what tensor cores want."""
+    return torch.channels_last if dim == 2 else torch.channels_last_3d
+
+
+def _adam(network: nn.Module, config: ImageGanConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), config.learning_rate, _BETAS, fused=True)
+
+
+def save_checkpoint(state: TrainingState, directory: Path, key: str) -> None:
+    """Write the state through a temporary name: a kill leaves the old checkpoint or the new one.
+
+    Args:
+        key: identity of configuration, data and seed; a checkpoint of another key is never continued.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    counters = {name: getattr(state, name) for name in ("step", "images", "seconds", "history")}
+    meta = {"key": key, "policy": asdict(state.policy), **counters}
+    temporary = directory / f".{_FILE}"
+    save_file(_tensors(state), temporary, {"state": json.dumps(meta)})
+    temporary.replace(directory / _FILE)
+
+
+def load_checkpoint(state: TrainingState, directory: Path, key: str) -> bool:
+    """Whether the folder held a checkpoint of this key; if so the state continues from it."""
+    path = directory / _FILE
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, framework="pt", device=str(state.device)) as file:
+            meta: dict[str, Any] = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, KeyError, ValueError) as error:
+        logger.warning("skip checkpoint reason=unreadable path=%s error=%s", path, error)
+        return False
+    if meta["key"] != key:
+        logger.warning("skip checkpoint reason=other configuration or data path=%s", path)
+        return False
+    _restore(state, tensors)
+    state.policy = Policy(**meta["policy"])
+    for name in ("step", "images", "seconds", "history"):
+        setattr(state, name, meta[name])
+    logger.info("continue checkpoint images=%d", state.images)
+    return True
+
+
+def _networks(state: TrainingState) -> dict[str, nn.Module]:
+    return {"generator": state.generator, "discriminator": state.discriminator, "average": state.average}
+
+
+def _moments(state: TrainingState) -> dict[str, torch.optim.Adam]:
+    return {"generator": state.generator_optimiser, "discriminator": state.discriminator_optimiser}
+
+
+def _tensors(state: TrainingState) -> dict[str, Tensor]:
+    found = {"rng": state.rng.get_state()}
+    for name, network in _networks(state).items():
+        found.update({f"{name}/{key}": value.contiguous() for key, value in network.state_dict().items()})
+    for name, optimiser in _moments(state).items():
+        for position, moments in optimiser.state_dict()["state"].items():
+            found.update({f"adam/{name}/{position}/{key}": value.contiguous() for key, value in moments.items()})
+    return found
+
+
+def _restore(state: TrainingState, tensors: dict[str, Tensor]) -> None:
+    state.rng.set_state(tensors["rng"].cpu())
+    for name, network in _networks(state).items():
+        prefix = f"{name}/"
+        network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    for name, optimiser in _moments(state).items():
+        for position, parameter in enumerate(optimiser.param_groups[0]["params"]):
+            prefix = f"adam/{name}/{position}/"
+            moments = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            # Fused Adam walks over memory: moments must lie there as the parameter does.
+            optimiser.state[parameter] = {
+                k: v if v.dim() == 0 else torch.empty_like(parameter).copy_(v) for k, v in moments.items()
+            }

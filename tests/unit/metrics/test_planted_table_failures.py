@@ -1,0 +1,237 @@
+"""Each metric of tables must see the failure it exists for, and must not accuse honest data."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.config import EvaluationSize
+from synthgen.datasets import Schema, Table
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.fidelity.c2st import c2st_auc
+from synthgen.metrics.fidelity.shapes import column_shapes, pair_trends
+from synthgen.metrics.privacy.copies import excess_copies
+from synthgen.metrics.privacy.identifiers import identifier_replay
+from synthgen.metrics.privacy.membership import membership_tpr_at_1pct_fpr
+from synthgen.metrics.utility.augmentation import CONTROLS, augmentation_gain
+from synthgen.metrics.utility.tstr import tstr_gap
+
+SIZE = EvaluationSize(max_rows=5_000, utility_seeds=3, bootstrap_rounds=50)
+KINDS = {
+    "name": "id", "height": "numeric", "weight": "numeric", "pulse": "integer", "city": "categorical",
+    "region": "categorical", "smokes": "boolean", "ill": "categorical",
+}  # fmt: skip
+ROWS = 1_500
+
+
+def people(n: int, rng: np.random.Generator) -> Table:
+    """Independent rows of one population; the label is yes in 1 of 6."""
+    health, place = rng.normal(size=(2, n))
+    height = 170 + 9 * health + 4 * rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "name": [f"O'Brien-{number}" for number in rng.integers(0, 10**12, n)],
+            "height": np.round(height, 1),
+            "weight": np.where(rng.random(n) < 0.05, np.nan, np.round(0.8 * height - 60 + 3 * rng.normal(size=n), 1)),
+            "pulse": np.round(70 - 6 * health + 3 * rng.normal(size=n)).astype(int),
+            "city": np.array(["a", "b", "c", "d"])[np.digitize(place, [-0.7, 0, 0.7])],
+            "region": np.where(place > 0, "north", "south"),
+            "smokes": health + rng.normal(size=n) < -0.5,
+            "ill": np.where(0.8 * rng.normal(size=n) - 1.5 * health + place > 1.9, "yes", "no"),
+        }
+    )
+    return Table(frame, Schema(KINDS, label="ill"))
+
+
+def evaluation(
+    rng: np.random.Generator, synthetic: Table | None = None, *, train: Table | None = None, holdout: int = ROWS
+) -> Evaluation:
+    """Train and holdout of one population; an independent real sample unless other synthetic rows are given."""
+    rows = [part or people(ROWS, rng) for part in (train, synthetic)]
+    return Evaluation(rows[0], people(holdout, rng), rows[1], SIZE, probe=rows[1])
+
+
+def marginals(table: Table, rng: np.random.Generator) -> Table:
+    """Columns drawn alone."""
+    return replace(table, frame=table.frame.apply(lambda column: column.to_numpy()[rng.permutation(len(column))]))
+
+
+def emitted(table: Table) -> Table:
+    """As a synthesizer emits it: without identifiers."""
+    return replace(table, frame=table.modelled)
+
+
+def with_replay(table: Table, train: Table, share: float, rng: np.random.Generator, *, jitter: float = 0.0) -> Table:
+    """The rows, of which that share are training rows with numbers moved by up to `jitter`."""
+    replayed = train.take(np.arange(round(share * len(table)))).frame
+    moved = {name: replayed[name] * (1 + rng.uniform(-jitter, jitter, len(replayed))) for name in ("height", "weight")}
+    frame = pd.concat([replayed.assign(**moved), table.frame.iloc[len(replayed) :]], ignore_index=True)
+    return replace(table, frame=frame)
+
+
+def test_a_copy_of_train_is_seen_by_every_privacy_metric():
+    rng = np.random.default_rng(0)
+    train = people(ROWS, rng)
+    given = evaluation(rng, train, train=train)
+    assert identifier_replay(given).low > 0
+    assert excess_copies(given).low > 0.9
+    assert membership_tpr_at_1pct_fpr(given).low > 0.5
+
+
+def test_names_are_replayed_even_with_quotes():
+    rng = np.random.default_rng(1)
+    train, fresh = people(ROWS, rng), people(ROWS, rng)
+    names = fresh.frame["name"].where(np.arange(ROWS) >= 3, train.frame["name"])
+    given = evaluation(rng, replace(fresh, frame=fresh.frame.assign(name=names)), train=train)
+    assert identifier_replay(given).value == 3
+
+
+def test_an_independent_real_sample_is_not_accused():
+    given = evaluation(np.random.default_rng(2))
+    assert identifier_replay(given).value == 0
+    assert excess_copies(given).high <= 0.005
+    assert membership_tpr_at_1pct_fpr(given).low <= 0.01
+    assert c2st_auc(given).high < 0.6
+    for metric in (column_shapes, pair_trends):
+        finding = metric(given)
+        assert finding.low <= finding.reference <= finding.high
+    gap = tstr_gap(given)
+    assert gap.low <= 0 <= gap.high
+
+
+def test_independent_columns_are_private_and_easy_to_tell():
+    rng = np.random.default_rng(3)
+    train = people(ROWS, rng)
+    given = evaluation(rng, emitted(marginals(train, rng)), train=train)
+    assert c2st_auc(given).low > 0.9
+    assert excess_copies(given).high <= 0.005
+    assert membership_tpr_at_1pct_fpr(given).low <= 0.01
+    # The shape of single columns is perfect: shapes alone are never enough.
+    assert column_shapes(given).high > column_shapes(given).reference
+    assert pair_trends(given).high < pair_trends(given).reference
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_percent_of_exact_replay_is_rejected(seed):
+    rng = np.random.default_rng(100 + seed)
+    train = people(2_000, rng)
+    synthetic = with_replay(people(2_000, rng), train, 0.01, rng)
+    assert excess_copies(evaluation(rng, emitted(synthetic), train=train, holdout=700)).low > 0.001
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_percent_of_jittered_replay_is_rejected_and_none_is_not(seed):
+    rng = np.random.default_rng(200 + seed)
+    train, fresh = people(2_000, rng), people(2_000, rng)
+    synthetic = with_replay(fresh, train, 0.05, rng, jitter=0.005)
+    assert membership_tpr_at_1pct_fpr(evaluation(rng, emitted(synthetic), train=train, holdout=2_000)).low > 0.02
+    assert membership_tpr_at_1pct_fpr(evaluation(rng, emitted(fresh), train=train, holdout=2_000)).low <= 0.01
+
+
+def test_the_controls_of_membership_bracket_the_scale():
+    detail = membership_tpr_at_1pct_fpr(evaluation(np.random.default_rng(4))).detail
+    assert detail["control_independent"] == pytest.approx(0.01, abs=0.012)
+    assert detail["control_leak"] == pytest.approx(0.06, abs=0.02)
+    assert abs(detail["share_of_leak"]) < 0.4
+
+
+def few_values(n: int, rng: np.random.Generator) -> Table:
+    """Rows of which many repeat by nature."""
+    frame = pd.DataFrame({"x": rng.poisson(2, n), "y": rng.poisson(3, n), "ill": rng.choice(["no", "yes"], n)})
+    return Table(frame, Schema({"x": "integer", "y": "integer", "ill": "categorical"}, "ill"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_holdout_and_natural_duplicates_accuse_nobody(seed):
+    # Equal rows on one side of the split, as our splitting has it: matches with holdout alone would prove nothing.
+    rng = np.random.default_rng(300 + seed)
+    everyone, fresh = few_values(4_000, rng), few_values(2_000, rng)
+    side = rng.random(100_000)[everyone.row_keys() % np.uint64(100_000)]
+    train, holdout = (everyone.take(np.flatnonzero(mask)) for mask in (side < 0.75, side >= 0.75))
+    given = Evaluation(train, holdout, fresh, SIZE)
+    assert excess_copies(given).low <= 0.001
+    assert membership_tpr_at_1pct_fpr(given).low <= 0.02
+
+
+def test_fifty_held_out_rows_decide_nothing():
+    rng = np.random.default_rng(5)
+    train = people(ROWS, rng)
+    given = evaluation(rng, emitted(with_replay(people(ROWS, rng), train, 0.01, rng)), train=train, holdout=50)
+    finding = excess_copies(given)
+    assert finding.low <= 0.001 < 0.005 < finding.high
+    with pytest.raises(NotMeasurable, match="at least 100"):
+        membership_tpr_at_1pct_fpr(given)
+
+
+def test_swapping_train_and_holdout_turns_the_sign():
+    rng = np.random.default_rng(6)
+    train = people(ROWS, rng)
+    given = evaluation(rng, emitted(train), train=train)
+    swapped = replace(given, train=given.holdout, holdout=given.train)
+    assert excess_copies(swapped).value == pytest.approx(-excess_copies(given).value)
+    assert membership_tpr_at_1pct_fpr(swapped).value == 0
+
+
+def test_wrong_labels_are_seen_by_a_classifier_trained_on_them():
+    rng = np.random.default_rng(7)
+    fresh = people(ROWS, rng)
+    labels = fresh.frame["ill"].to_numpy()[rng.permutation(ROWS)]
+    given = evaluation(rng, replace(fresh, frame=fresh.frame.assign(ill=labels)))
+    assert tstr_gap(given).high < -0.1
+
+
+def rare_only(table: Table) -> Table:
+    """What the plan `balance` emits: rows of the rare class."""
+    return table.take(np.flatnonzero(table.labels == "yes"))
+
+
+def test_fresh_real_rows_of_the_rare_class_help_and_wrong_ones_harm():
+    rng = np.random.default_rng(8)
+    given = evaluation(rng, rare_only(people(3 * ROWS, rng)))
+    gain = augmentation_gain(given)
+    assert gain.low > 0
+    common = people(4 * ROWS, rng)
+    common = common.take(np.flatnonzero(common.labels == "no"))
+    wrong = replace(common, frame=common.frame.assign(ill="yes"))
+    assert augmentation_gain(replace(given, synthetic=wrong)).high < 0
+
+
+def test_augmentation_is_compared_with_every_control():
+    rng = np.random.default_rng(9)
+    detail = augmentation_gain(evaluation(rng, rare_only(people(3 * ROWS, rng)))).detail
+    assert set(detail["arms"]) == {"real", "synthetic", *CONTROLS}
+    assert detail["best_control"] == max(CONTROLS, key=lambda arm: detail["gains"][arm]["value"])
+    over_best = detail["arms"]["synthetic"] - detail["arms"][detail["best_control"]]
+    assert detail["gain_over_best_control"]["value"] == pytest.approx(over_best)
+
+
+def test_copies_gain_nothing_over_duplicated_rows():
+    rng = np.random.default_rng(10)
+    train = people(ROWS, rng)
+    rare = np.flatnonzero(train.labels == "yes")
+    given = evaluation(rng, train.take(rng.choice(rare, 900)), train=train)
+    detail = augmentation_gain(given).detail
+    assert detail["gains"]["synthetic"]["value"] == pytest.approx(
+        detail["gains"]["random oversampling"]["value"], abs=0.03
+    )
+    assert detail["gain_over_best_control"]["low"] <= 0
+
+
+@pytest.mark.parametrize("metric", [tstr_gap, augmentation_gain])
+def test_utility_of_a_table_without_label_is_not_measurable(metric):
+    given = evaluation(np.random.default_rng(11), holdout=60)
+    parts = {
+        side: replace(getattr(given, side), schema=Schema(KINDS, None))
+        for side in ("train", "holdout", "synthetic", "probe")
+    }
+    with pytest.raises(NotMeasurable, match="no label"):
+        metric(replace(given, **parts))
+
+
+def test_tstr_needs_a_probe_with_every_class():
+    given = evaluation(np.random.default_rng(12), holdout=60)
+    with pytest.raises(NotMeasurable, match="class frequencies of train"):
+        tstr_gap(replace(given, probe=None))
+    with pytest.raises(NotMeasurable, match="1 of 2 classes"):
+        tstr_gap(replace(given, probe=rare_only(given.probe)))
