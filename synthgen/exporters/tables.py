@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+from pandas.api.extensions import ExtensionDtype
 from pandas.api.types import pandas_dtype
 from pyarrow import csv
 
@@ -76,6 +77,8 @@ def _typed(column: pa.ChunkedArray, dtype: str) -> pd.Series:
     if dtype in _TEXT_TYPES:
         text = pd.Series(column.to_pylist(), dtype=object)
         return text.map(unescape_formula, na_action="ignore").astype(pandas_dtype(dtype))
-    # Through Arrow's own type: a float on the way would round integers beyond 2^53.
-    series: pd.Series = column.to_pandas(types_mapper=pd.ArrowDtype)
-    return series.astype(pandas_dtype(dtype))
+    target = pandas_dtype(dtype)
+    # Straight into a nullable type: a float on the way would round integers beyond 2^53.
+    mapper = (lambda _: target) if isinstance(target, ExtensionDtype) else None
+    series: pd.Series = column.to_pandas(types_mapper=mapper)
+    return series.astype(target)

@@ -151,6 +151,32 @@ def _decimals(values: FloatArray) -> int:
     return SIGNIFICANT_DIGITS - int(np.ceil(np.log10(np.abs(values).max())))
 
 
+@dataclass(frozen=True)
+class Distinct:
+    """The different rows of a table, and the key of each, uint64 [n]."""
+
+    rows: Table
+    keys: Keys
+
+
+def distinct_tables(evaluation: Evaluation) -> list[Distinct]:
+    """The different rows of train, holdout and synthetic, of the classes that were synthesised.
+
+    Attacks count over these: a split puts all copies of a popular row on one side, and honest synthetic rows, which
+    are like it, would seem to know the side. Numbers are equal when they are equal in the decimals of train.
+    """
+    parts = tables(evaluation)
+    encoded = encode(parts, parts[0].schema.modelled)
+    decimals = column_decimals(encoded[0].numeric)
+    return [_distinct(part, rows.keys(decimals), parts[2].classes) for part, rows in zip(parts, encoded, strict=True)]
+
+
+def _distinct(table: Table, keys: Keys, classes: Sequence[str]) -> Distinct:
+    _, first = np.unique(keys, return_index=True)
+    kept = np.sort(first[np.isin(table.labels[first], classes)])
+    return Distinct(table.take(kept), keys[kept])
+
+
 def joined(first: Encoded, second: Encoded) -> Encoded:
     """The rows of both."""
     numeric, codes = np.vstack([first.numeric, second.numeric]), np.vstack([first.codes, second.codes])

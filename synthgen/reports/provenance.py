@@ -31,7 +31,7 @@ def first_facts(report: Report, material: Material) -> list[tuple[str, str]]:
 
 
 def all_facts(report: Report) -> list[tuple[str, str]]:
-    """Everything the run recorded about itself, nested records as one line each; it is not finished yet, so no state."""
+    """Everything the run recorded about itself, but not its state: it goes on after the report."""
     known = {name: value for name, value in report.provenance.items() if value is not None and name != "state"}
     return [(name.replace("_", " "), redacted(_line(value))) for name, value in known.items()]
 

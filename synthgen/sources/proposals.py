@@ -135,10 +135,17 @@ def _propose_images(path: Path, source: ImageSource) -> str:
         names = ", ".join(f"{name} {int(np.sum(ingested.parts == name)):,}" for name in np.unique(ingested.parts))
         split = [f"The data bring their own split, which is kept ({names}); valid is cut from train if it has none."]
     return render(
-        Proposal(path, f"{len(data):,} images of {width} x {height} pixels", _image_section(source, data, remarks),
-                 split, None,
-                 _train_counts(data, ingested), data.images.nbytes / 2**20, max(width, height))
-    )  # fmt: skip
+        Proposal(
+            path=path,
+            content=f"{len(data):,} images of {width} x {height} pixels",
+            source=_image_section(source, data, remarks),
+            split_remarks=split,
+            split_column=None,
+            train=_train_counts(data, ingested),
+            megabytes=data.images.nbytes / 2**20,
+            side=max(width, height),
+        )
+    )
 
 
 def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str]) -> list[str]:
@@ -149,14 +156,10 @@ def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str])
         *entry("label", source.label, class_line(class_counts(data)), "The label column, if this is a manifest."),
         *entry("path_column", source.path_column, "The column of file paths, if this is a manifest."),
         *entry("group", None, "The column of a manifest whose images (of one patient) stay in one part of the split."),
-        *entry("size", source.size, *remarks),
+        *entry("size", source.size, *size_remarks),
         *entry("fit", source.fit, "error: all files must have one size; else resize (stretch), crop or pad."),
         *entry("channels", source.channels, f"The images are {colour}; keep, grey or rgb."),
-        *entry(
-            "mirror_keeps_label",
-            False,
-            "true only if a mirrored image is still one of its class: not for digits or sides.",
-        ),
+        *entry("mirror_keeps_label", False, "true if a mirrored image is still one of its class: not for digits."),
     ]
 
 

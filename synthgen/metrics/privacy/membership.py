@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from synthgen.datasets import Table, class_counts, take_per_class
 from synthgen.findings import Finding
-from synthgen.metrics.evaluation import Evaluation
-from synthgen.metrics.table_features import Encoded, encode, independent_columns, joined, matched_tables, tables
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.table_features import Encoded, distinct_tables, encode, independent_columns, joined
 from synthgen.stats import FloatArray, clopper_pearson
 
 THREAT_MODEL = (
@@ -38,16 +39,17 @@ class Hits:
 def membership_tpr_at_1pct_fpr(evaluation: Evaluation) -> Finding:
     """Share of members an attacker names when 1 in 100 strangers is named wrongly; 0.01 is blind guessing.
 
-    Members are training rows, strangers holdout rows, equally many of each class; the attacker sees all synthetic
-    rows. Two attacks, the stronger counts: distance to the nearest synthetic row (Chen 2020, arXiv:1909.03935), and
+    Members are training rows, strangers holdout rows, different ones and equally many of each class (see
+    `distinct_tables`); the attacker sees all synthetic rows. Two attacks, the stronger counts: distance to the nearest synthetic row (Chen 2020, arXiv:1909.03935), and
     that distance over the distance to the fifth nearest other candidate, a density ratio as in DOMIAS (van Breugel
     2023, arXiv:2302.12580). The embedding is fitted on members and strangers together. Interval: see `hits`.
     Reference: half of the holdout in place of the synthetic rows, the other half as strangers. Controls in the
     detail: independent columns, which cannot leak, and the same with 5 % training rows, a known leak.
     """
-    train, holdout, synthetic = _distinct_people(evaluation)
+    everyone, holdout, published = (part.rows for part in distinct_tables(evaluation))
     rng = evaluation.rng("membership")
-    members, others = _equally_many(train, holdout, evaluation.size.max_rows, rng)
+    chosen = _equally_many(everyone, holdout, evaluation.size.max_rows, rng)
+    members, others, train, synthetic = encode([*chosen, everyone, published], everyone.schema.modelled)
     crowd = Crowd.of(members, others)
     control, leak = _controls(crowd, train, len(synthetic), rng)
     found = crowd.attacked(crowd.distances(synthetic))
@@ -62,6 +64,20 @@ def membership_tpr_at_1pct_fpr(evaluation: Evaluation) -> Finding:
             "share_of_leak": _share_of_leak(found.rate, control.rate, leak.rate),
         },
     )  # fmt: skip
+
+
+def _equally_many(train: Table, holdout: Table, at_most: int, rng: np.random.Generator) -> list[Table]:
+    """Rows of train and of holdout, equally many of each class; raises NotMeasurable under 100."""
+    counts = class_counts(holdout)
+    shared = {name: min(count, counts.get(name, 0)) for name, count in class_counts(train).items()}
+    total = sum(shared.values())
+    if total < MIN_ROWS:
+        raise NotMeasurable(
+            f"{total} different held-out rows of the synthesised classes, at least {MIN_ROWS} are needed"
+        )
+    quota = {name: round(count * min(1.0, at_most / total)) for name, count in shared.items()}
+    chosen = [take_per_class(part, quota, rng) for part in (train, holdout)]
+    return [part for part in chosen if isinstance(part, Table)]
 
 
 def _controls(crowd: "Crowd", train: Encoded, n: int, rng: np.random.Generator) -> tuple[Hits, Hits]:

@@ -68,15 +68,15 @@ def test_torch_rows_are_numbers_with_the_class_index(tmp_path: Path) -> None:
     assert features.dtype.is_floating_point
     assert features.tolist() == [0.0, 1.0, 2.0]  # size 0, "red" after "blue", two days after 1970
     assert label == 1
-    assert np.isnan(train[1][0][0])
+    assert train[1][0][0].isnan()
 
 
 def test_torch_categories_that_train_does_not_have_are_missing(tmp_path: Path) -> None:
     folder = emit_table(tmp_path / "dataset")
     holdout, valid = load_dataset(folder, "torch", split="holdout"), load_dataset(folder, "torch", split="valid")
-    assert np.isnan(holdout[0][0][1])
+    assert holdout[0][0][1].isnan()
     assert holdout[1][0][1] == 1.0
-    assert np.isnan(valid[1][0][1])
+    assert valid[1][0][1].isnan()
 
 
 @pytest.mark.parametrize("formats", [["folder"], ["npz"]])

@@ -110,7 +110,7 @@ TABLE_JUDGEMENTS: Sequence[Judgement] = (
     Judgement("c2st_auc", "≤ 0.9", Verdict.PASS, True),
     Judgement("augmentation_gain", "≥ -0.002", Verdict.PASS, True),
     Judgement("identifier_replay", "≤ 0", Verdict.INCONCLUSIVE, False, "not measured: there is no identifier column"),
-    Judgement("excess_copies", "≤ 0.005", Verdict.INCONCLUSIVE, False, "about 310 rows like these would decide (now 87)"),
+    Judgement("excess_copies", "≤ 0.005", Verdict.INCONCLUSIVE, False, "about 310 rows would decide (now 87)"),
     Judgement("membership_tpr_at_1pct_fpr", "≤ 0.02", Verdict.INCONCLUSIVE, False,
               "about 8,240 rows like these would decide (now 114)"),
 )  # fmt: skip
@@ -170,7 +170,7 @@ def table_material(rng: np.random.Generator, **changes: object) -> Material:
     }
     fields = {
         "config": table_config(), "train": train, "holdout": holdout, "synthetic": synthetic,
-        "history": history(200, rng), "curation": curation, "dataset": "runs/breast-cancer/k3f9/dataset", "seconds": seconds,
+        "history": history(200, rng), "curation": curation, "dataset": "runs/k3f9/dataset", "seconds": seconds,
     }  # fmt: skip
     return Material(**{**fields, **changes})
 

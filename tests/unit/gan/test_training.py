@@ -1,0 +1,168 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from synthgen.config import ImageGanConfig
+from synthgen.errors import TrainingError
+from synthgen.gan.augment import Policy
+from synthgen.gan.batches import Batches
+from synthgen.gan.networks import NetworkSpec
+from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
+from synthgen.gan.training import budget_share, logit_gap, train, update_average
+
+CPU = torch.device("cpu")
+SPEC = NetworkSpec(size=(8, 8), channels=1, classes=2, block="deconv", width=4, latent=4)
+
+
+class Killed(Exception):
+    pass
+
+
+def config(**changes):
+    return ImageGanConfig(kind="image-gan", **{"batch_size": 8, "budget_steps": 20, **changes})
+
+
+def fresh(settings, seed=0):
+    return TrainingState.initial(SPEC, settings, policy=Policy(0.3), seed=seed, device=CPU)
+
+
+def batches(n=40, seed=0):
+    from synthgen.datasets import ImageSet
+
+    rng = np.random.default_rng(seed)
+    codes = np.arange(n) % 2
+    images = np.clip(rng.normal(60 + 120 * codes[:, None, None, None], 20, (n, 1, 8, 8)), 0, 255).astype(np.uint8)
+    return Batches.of(ImageSet(images, codes, ("dark", "light")), (0, 255), CPU)
+
+
+def trained(settings, state=None, keep=lambda state: None):
+    state = state or fresh(settings)
+    train(state, batches(), batches(16, seed=1), settings, keep)
+    return state
+
+
+def weights(state):
+    return {name: value.clone() for name, value in state.average.state_dict().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def without_seconds(history):
+    return [{name: value for name, value in tick.items() if name != "seconds"} for tick in history]
+
+
+@pytest.mark.parametrize("loss", ["relativistic", "hinge"])
+def test_ten_steps_and_a_resume_equal_twenty_steps_to_the_last_bit(tmp_path, loss):
+    settings = config(loss=loss)
+    straight = trained(settings)
+
+    def killed_at_ten(state):
+        save_checkpoint(state, tmp_path, "key")
+        if state.step == 10:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(settings, keep=killed_at_ten)
+    resumed = fresh(settings, seed=99)
+    assert load_checkpoint(resumed, tmp_path, "key")
+    assert resumed.step == 10
+    trained(settings, resumed)
+    assert_same(weights(resumed), weights(straight))
+    assert_same(resumed.discriminator.state_dict(), straight.discriminator.state_dict())
+    assert without_seconds(resumed.history) == without_seconds(straight.history)
+    assert resumed.policy == straight.policy
+
+
+def test_another_seed_gives_other_weights():
+    settings = config(budget_steps=2)
+    first, second = trained(settings), trained(settings, fresh(settings, seed=1))
+    assert not torch.equal(first.average.head.weight, second.average.head.weight)
+
+
+@pytest.mark.parametrize("damage", ["another key", "truncated", "absent"])
+def test_a_checkpoint_that_does_not_fit_is_left_alone(tmp_path, damage):
+    settings = config()
+    save_checkpoint(trained(config(budget_steps=2)), tmp_path, "key")
+    file = tmp_path / "checkpoint.safetensors"
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:1000])
+    if damage == "absent":
+        file.unlink()
+    state = fresh(settings)
+    before = weights(state)
+    assert not load_checkpoint(state, tmp_path, "other" if damage == "another key" else "key")
+    assert_same(weights(state), before)
+
+
+def test_global_random_state_is_untouched():
+    before = torch.random.get_rng_state()
+    trained(config(budget_steps=3))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_weights_that_explode_stop_the_training_with_advice():
+    settings = config(learning_rate=0.1, penalty_gamma=1000)
+    state = fresh(settings)
+    with torch.no_grad():
+        state.discriminator.realism.weight.fill_(1e38)
+    kept = []
+    with pytest.raises(TrainingError, match="no longer a number") as caught:
+        trained(settings, state, keep=kept.append)
+    assert "penalty_gamma" in caught.value.hint
+    assert kept == []
+
+
+def test_progress_tells_images_rate_and_losses(caplog):
+    with caplog.at_level(logging.INFO, logger="synthgen.progress"):
+        state = trained(config(budget_steps=100))
+    ticks = [record.tick for record in caplog.records]
+    assert [tick.done for tick in ticks] == [8 * 2 * k for k in range(1, 51)]
+    assert ticks[-1].share == 1
+    assert ticks[-1].total == 800
+    expected = {"loss_discriminator", "loss_generator", "accuracy", "logit_gap", "augmentation"}
+    assert set(ticks[0].numbers) == expected
+    assert set(state.history[0]) == expected | {"step", "images", "seconds"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"budget_steps": 40}, 0.5),
+        ({"budget_steps": 10}, 1.0),
+        ({"budget_steps": None, "budget_images": 640}, 0.25),
+        ({"budget_steps": 40, "budget_images": 200}, 0.8),
+        ({"budget_steps": None, "budget_minutes": 2.0}, 0.75),
+    ],
+)
+def test_budget_is_steps_or_images_and_else_minutes(changes, expected):
+    settings = config(**changes)
+    state = fresh(settings)
+    state.step, state.images, state.seconds = 20, 160, 90.0
+    assert budget_share(state, settings) == pytest.approx(expected)
+
+
+def test_half_of_the_way_is_left_after_one_halflife():
+    settings = config(batch_size=100, ema_halflife_images=100)
+    state = fresh(settings)
+    state.images = 1_000_000
+    with torch.no_grad():
+        state.average.head.bias.fill_(0.0)
+        state.generator.head.bias.fill_(1.0)
+    update_average(state, settings)
+    assert state.average.head.bias.item() == pytest.approx(0.5)
+
+
+def test_logit_gap_tells_memory_from_generalisation():
+    state = fresh(config(budget_steps=60, batch_size=16))
+    seen, unseen = batches(6), batches(6, seed=1)
+    before = abs(logit_gap(state, seen, seen))
+    train(state, seen, None, config(budget_steps=250, batch_size=16, penalty_gamma=0.0), lambda state: None)
+    gaps = [logit_gap(state, seen, other) for other in (seen, unseen)]
+    assert before <= 2
+    assert abs(gaps[0]) < 0.3
+    assert gaps[1] > 0.5
