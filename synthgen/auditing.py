@@ -16,7 +16,7 @@ from synthgen.reports import Material
 from synthgen.runs import provenance
 from synthgen.sources import read
 from synthgen.sources.coercion import coerce_like
-from synthgen.sources.columns import MIN_ROWS_FOR_UNIQUE, UNIQUE_SHARE
+from synthgen.sources.columns import is_near_unique
 from synthgen.sources.frames import read_frame
 from synthgen.sources.kinds import infer_kind, plain_dtype
 
@@ -101,8 +101,8 @@ def _guessed_table(frame: pd.DataFrame, name: str, label: str | None) -> Table:
     columns = {column: plain_dtype(frame[column], name) for column in frame.columns}
     kinds: dict[str, ColumnKind] = {column: infer_kind(values) for column, values in columns.items()}
     for column, values in columns.items():
-        if kinds[column] == "categorical" and len(values) > MIN_ROWS_FOR_UNIQUE and column != label:
-            kinds[column] = "id" if values.nunique() > UNIQUE_SHARE * len(values) else "categorical"
+        if kinds[column] == "categorical" and is_near_unique(values):
+            kinds[column] = "id"
     if label is not None:
         kinds[label] = "boolean" if kinds[label] == "boolean" else "categorical"
         if missing := int(columns[label].isna().sum()):

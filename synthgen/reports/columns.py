@@ -21,7 +21,7 @@ SHOWN_CATEGORIES = 8
 # Pairs are looked for among the columns that differ most: 780 pairs take a second, 50,000 a minute.
 PAIR_COLUMNS = 40
 OTHER, MISSING = "other", "missing"
-_DAY_NS = 86_400_000_000_000
+_SECONDS_PER_DAY = 86_400
 
 Codes = npt.NDArray[np.int64]
 
@@ -170,9 +170,8 @@ def _floats(column: pd.Series) -> FloatArray:
 
 
 def _days(column: pd.Series) -> FloatArray:
-    moments = pd.to_datetime(column, utc=True)
-    days = moments.astype("int64").to_numpy(np.float64) / _DAY_NS
-    return np.where(moments.isna(), np.nan, days)
+    since = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
+    return np.asarray(since.dt.total_seconds() / _SECONDS_PER_DAY, dtype=np.float64)
 
 
 def _binned_numbers(name: str, columns: Mapping[str, FloatArray], bins: int, *, is_date: bool) -> Binned:

@@ -80,6 +80,21 @@ class Encoder:
         position = self.label_position
         return np.zeros(len(codes), dtype=np.int64) if position is None else codes[:, position]
 
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Number of codes of each column but the label."""
+        return tuple(size for j, size in enumerate(self.sizes) if j != self.label_position)
+
+    def features(self, codes: Index) -> Index:
+        """The codes without those of the label."""
+        position = self.label_position
+        return codes if position is None else np.delete(codes, position, axis=1)
+
+    def with_label(self, features: Index, classes: Index) -> Index:
+        """The codes of all columns: the inverse of `features` and `class_codes`."""
+        position = self.label_position
+        return features if position is None else np.insert(features, position, classes, axis=1)
+
     def draw_classes(self, n: int, labels: Labels | None, frequency: Floats, rng: np.random.Generator) -> Index:
         """int64 [n]: the codes of `labels`, or for None codes drawn by `frequency` float64 [k]."""
         if labels is None:

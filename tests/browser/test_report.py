@@ -1,0 +1,85 @@
+"""The report in headless Chromium: hostile names run nothing, and the page fits a desktop and a phone."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from synthgen.config import parse_config
+from synthgen.datasets import Schema, Table
+from synthgen.findings import Finding, Judgement, Problem, Report, Verdict
+from synthgen.reports import Material, write_report
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed"),
+]
+
+SCRIPT = "<script>document.title='broken'</script>"
+HANDLER = '"><img src=x onerror="document.title=\'broken\'">'
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+TONE = {Verdict.PASS: (26, 127, 75), Verdict.FAIL: (179, 38, 30)}
+
+
+def chromium(profile: Path, page: Path, *options: str) -> str:
+    command = ["chromium", *QUIET, f"--user-data-dir={profile}", *options, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def screenshot(tmp_path: Path, page: Path, width: int, height: int) -> Image.Image:
+    target = tmp_path / f"{width}.png"
+    chromium(tmp_path / f"profile-{width}", page, f"--screenshot={target}", f"--window-size={width},{height}")
+    return Image.open(target).convert("RGB")
+
+
+def written(tmp_path: Path, verdict: Verdict) -> Path:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({SCRIPT: rng.choice([SCRIPT, HANDLER, "x" * 400], 90), HANDLER: rng.normal(size=90)})
+    frame = frame.assign(label=rng.choice([SCRIPT, HANDLER], 90))
+    table = Table(frame, Schema({SCRIPT: "categorical", HANDLER: "numeric", "label": "categorical"}, "label"))
+    findings = [Finding("c2st_auc", "fidelity", 0.6, 0.5, 0.7, 0.5, False, 90)]
+    judgements = [Judgement("c2st_auc", "≤ 0.9", verdict, True, SCRIPT)]
+    problems = [Problem("kind", HANDLER, "info", SCRIPT, HANDLER)]
+    report = Report(verdict, findings, judgements, (), problems, {"name": HANDLER, "run_id": SCRIPT})
+    config = parse_config({"source": {"kind": "builtin", "name": "wine"}})
+    write_report(tmp_path, report, Material(config, table, table, table))
+    return tmp_path / "report.html"
+
+
+def test_hostile_names_change_nothing_in_a_real_browser(tmp_path: Path) -> None:
+    dom = chromium(tmp_path / "profile", written(tmp_path, Verdict.FAIL), "--dump-dom")
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title is not None
+    assert title[1].endswith("FAIL")
+    assert "<script" not in dom
+    assert not re.search(r"<[^>]*\sonerror=[^>]*>", re.sub(r'"[^"]*"', '""', dom))
+
+
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL])
+def test_the_verdict_is_on_the_first_screen_in_its_colour(tmp_path: Path, verdict: Verdict) -> None:
+    image = screenshot(tmp_path, written(tmp_path, verdict), 1280, 800)
+    pixels = np.asarray(image)[:200]
+    assert (np.abs(pixels.astype(int) - TONE[verdict]).max(axis=2) < 12).sum() > 2_000
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_sticks_out_at_the_right(tmp_path: Path, width: int) -> None:
+    page = written(tmp_path, Verdict.PASS)
+    opened = tmp_path / "opened.html"
+    opened.write_text(page.read_text().replace("<details ", "<details open "))
+    # A frame, because headless Chromium has no window as narrow as a phone.
+    # Wider than the page, so that what sticks out would show on the grey.
+    frame = tmp_path / "frame.html"
+    style = f"width:{width}px;height:6000px;border:0;background:#fff"
+    frame.write_text(f"<body style='margin:0;background:#888'><iframe src='opened.html' style='{style}'></iframe>")
+    image = np.asarray(screenshot(tmp_path, frame, max(width, 600), 6000).crop((0, 0, width, 6000)))
+    # The page keeps 14 px of white at its right edge; a page that is too wide scrolls and puts text there.
+    assert (image[:, width - 12 : width] == 255).all()
