@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
+from rich.text import Text
 
 from synthgen.config import RunConfig
 from synthgen.curation.plan import planned_counts
 from synthgen.datasets import Data, Ingested, Splits, Table
-from synthgen.errors import name_list
 from synthgen.findings import Problem, Rule
 from synthgen.gates import rules_for
 from synthgen.sources import read
@@ -93,24 +93,27 @@ def _training(config: RunConfig) -> str:
     minutes = getattr(config.synthesizer, "budget_minutes", None)
     if steps:
         return f"{steps:,} steps"
-    return f"at most {minutes:g} minutes" if minutes else "none"
+    if not minutes:
+        return "none"
+    return f"at most {minutes:g} minutes" if minutes >= 2 else f"at most {60 * minutes:.0f} seconds"
 
 
 def show(plan: Plan, console: Console) -> None:
     """Print the plan for a person."""
     console.print(f"[bold]{plan.name}[/bold]: {plan.shape}; purpose {plan.purpose}", highlight=False)
+    facts = Grid.grid(padding=(0, 2))
     for kind, names in plan.columns.items():
-        console.print(f"  {kind:<12}{escape(name_list(names))}", highlight=False)
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for title in ("class", "train", "valid", "holdout", "synthetic to make"):
-        grid.add_column(title, justify="left" if title == "class" else "right")
-    for name, counts in plan.classes.items():
-        grid.add_row(escape(name), *(f"{count:,}" for count in counts.values()))
-    console.print(grid)
-    console.print(f"model      {plan.synthesizer}, training {plan.training}", highlight=False)
-    required = [f"{rule.metric} {rule.text}" for rule in plan.gates if rule.required]
-    console.print(f"gates      {'; '.join(required)}", highlight=False)
+        facts.add_row(f"  {kind}", Text(", ".join(names)))
+    facts.add_row("  model", f"{plan.synthesizer}, training {plan.training}")
+    facts.add_row("  gates", Text("; ".join(f"{rule.metric} {rule.text}" for rule in plan.gates if rule.required)))
+    console.print(facts)
+    counts = Grid(box=None, pad_edge=False, header_style="bold")
+    for title in ("  class", "train", "valid", "holdout", "synthetic to make"):
+        counts.add_column(title, justify="left" if title == "  class" else "right")
+    for name, row in plan.classes.items():
+        counts.add_row(Text(f"  {name}"), *(f"{count:,}" for count in row.values()))
+    console.print(counts)
     for problem in plan.problems:
-        hint = f" [dim]{escape(problem.hint)}[/dim]" if problem.hint else ""
+        hint = f" [dim]→ {escape(problem.hint)}[/dim]" if problem.hint else ""
         console.print(f"{_MARKS[problem.severity]} {escape(problem.message)}{hint}", highlight=False)
     console.print("nothing was trained or written", style="dim")

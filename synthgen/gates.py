@@ -40,6 +40,9 @@ REQUIRED: Mapping[Purpose, frozenset[str]] = {
     ),
 }
 
+# An interval so many times wider than its distance to the limit would need a million times the rows.
+_MOST_DECIDING_FACTOR = 1_000
+
 
 def rules_for(modality: Modality, purpose: Purpose, overrides: Sequence[GateConfig] = ()) -> list[Rule]:
     """The default rules of the modality, required as the purpose says, with the config's overrides.
@@ -135,9 +138,7 @@ def _related(rule: Rule, finding: Finding) -> tuple[float, float, float] | None:
 def _what_would_decide(above: float, below: float, room: float, n: int) -> str:
     # Half-widths shrink with the root of the number of rows.
     width = above if room >= 0 else below
-    if room == 0:
-        return "the value lies on the limit; no number of rows decides that"
-    needed = math.ceil(n * (width / abs(room)) ** 2)
-    if needed > 1_000_000_000:
+    if abs(room) * _MOST_DECIDING_FACTOR <= width:
         return f"too close to the limit to be decided by more rows (now {n:,})"
+    needed = math.ceil(n * (width / abs(room)) ** 2)
     return f"about {needed:,} rows like these would decide (now {n:,})"

@@ -74,13 +74,16 @@ def t_interval(values: FloatArray, *, extra_variance: float = 0.0, confidence: f
 
     Args:
         values: one difference per seed.
-        extra_variance: variance of the mean that all seeds share, such as that of the test rows.
+        extra_variance: variance of the mean that all seeds share, such as that of the test rows; taken as known.
     """
     k = len(values)
     if k < 2:
         return -np.inf, np.inf
-    variance = float(np.var(values, ddof=1)) / k + extra_variance
-    spread = float(scipy_stats.t.ppf(0.5 + confidence / 2, k - 1)) * float(np.sqrt(variance))
+    of_seeds = float(np.var(values, ddof=1)) / k
+    variance = of_seeds + extra_variance
+    # Welch-Satterthwaite: few seeds make the interval wide only as far as the seeds make the variance.
+    freedom = (k - 1) * (variance / of_seeds) ** 2 if of_seeds > 0 else np.inf
+    spread = float(scipy_stats.t.ppf(0.5 + confidence / 2, freedom)) * float(np.sqrt(variance))
     mean = float(np.mean(values))
     return mean - spread, mean + spread
 

@@ -139,7 +139,7 @@ def _cells(codes: Index, columns: tuple[int, ...], sizes: Index) -> Index:
     if len(columns) == 1:
         return codes[:, columns[0]]
     first, second = columns
-    return codes[:, first] * sizes[second] + codes[:, second]
+    return np.asarray(codes[:, first] * sizes[second] + codes[:, second], dtype=np.int64)
 
 
 def _effective_size(weights: FloatArray) -> float:

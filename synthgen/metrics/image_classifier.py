@@ -19,8 +19,8 @@ from synthgen.metrics.image_augmentation import classic_augmentation
 T = TypeVar("T")
 
 FEATURES = 64
-# Larger images are averaged down for judges and features; finer texture is not judged.
-JUDGE_PX = 64
+# Larger images are averaged down for classifiers: a training at 64 px costs eight times as much.
+CLASSIFIER_PX = 32
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
@@ -34,6 +34,9 @@ class Recipe:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     label_smoothing: float = 0.05
+
+
+JUDGE = Recipe()
 
 
 class SmallConvNet(nn.Module):
@@ -66,7 +69,7 @@ class SmallConvNet(nn.Module):
         return logits
 
 
-def pixels(data: ImageSet, *, at_most_px: int) -> torch.Tensor:
+def pixels(data: ImageSet, *, at_most_px: int = CLASSIFIER_PX) -> torch.Tensor:
     """float32 [n, c, h, w] in [-1, 1]; area-averaged so that the longer side has `at_most_px` pixels or fewer."""
     images = torch.from_numpy(data.images.astype(np.float32)).mul_(2 / data.max_value).sub_(1)
     scale = at_most_px / max(images.shape[2:])
@@ -130,12 +133,12 @@ def fit_classifier(
 
 
 def fit_judge(data: ImageSet, generator: torch.Generator) -> SmallConvNet:
-    """A classifier for images of `pixels(..., at_most_px=JUDGE_PX)`: classes equally often, ordinary augmentation."""
-    images, codes = pixels(data, at_most_px=JUDGE_PX), torch.from_numpy(data.codes)
+    """A classifier of `pixels(data)`: every class drawn equally often, ordinary augmentation."""
+    images, codes = pixels(data), torch.from_numpy(data.codes)
     weights = 1 / torch.bincount(codes).float()[codes]
     augment = partial(classic_augmentation, mirror=data.mirror_keeps_label)
     classes = len(data.classes)
-    return fit_classifier(images, codes, classes, generator, recipe=Recipe(), weights=weights, augment=augment)
+    return fit_classifier(images, codes, classes, generator, recipe=JUDGE, weights=weights, augment=augment)
 
 
 @torch.no_grad()

@@ -16,7 +16,6 @@ import torch
 from synthgen.datasets import Data, ImageSet, Index, class_counts, class_rows, take_per_class
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
 from synthgen.metrics.image_classifier import (
-    JUDGE_PX,
     SmallConvNet,
     build_network,
     fit_judge,
@@ -30,6 +29,8 @@ FeatureFamily = Literal["classifier", "random"]
 
 # Below this a class says nothing about its distribution.
 MINIMUM_IMAGES = 20
+# The random network costs no training and looks at a finer picture than the classifier.
+RANDOM_PX = 64
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,14 @@ def _look(evaluation: Evaluation) -> ImageView:
     enough = tuple(item for item in rows if item.half * 2 >= MINIMUM_IMAGES)
     if not enough:
         raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
-    images = [pixels(part, at_most_px=JUDGE_PX) for part in (sets.train, sets.holdout, sets.synthetic)]
+    parts = sets.train, sets.holdout, sets.synthetic
     generator = torch_generator(evaluation.rng("image-features"))
-    networks: dict[FeatureFamily, SmallConvNet] = {
-        "classifier": fit_judge(sets.train, generator),
-        "random": _calibrated(build_network(images[0], len(sets.train.classes), generator), images[0]),
+    fine = [pixels(part, at_most_px=RANDOM_PX) for part in parts]
+    random = _calibrated(build_network(fine[0], len(sets.train.classes), generator), fine[0])
+    spaces: dict[FeatureFamily, FeatureSpace] = {
+        "classifier": _space(fit_judge(sets.train, generator), [pixels(part) for part in parts]),
+        "random": _space(random, fine),
     }
-    spaces = {family: _space(network, images) for family, network in networks.items()}
     too_few = tuple(item.name for item in rows if len(item.synthetic) and item not in enough)
     return ImageView(spaces, enough, too_few)
 

@@ -22,7 +22,7 @@ from synthgen.synthesizers.ctgan_checkpoint import restore_checkpoint, save_chec
 from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_material import Material
 from synthgen.synthesizers.ctgan_package import build_generator
-from synthgen.synthesizers.ctgan_training import Budget, State, settle_batch_norm, train
+from synthgen.synthesizers.ctgan_training import Budget, State, settle_batch_norm, train_networks
 from synthgen.synthesizers.encoder import Encoder
 from synthgen.synthesizers.model_files import read_model, write_model
 
@@ -40,7 +40,7 @@ class _Fitted:
 
 
 class Ctgan:
-    """The table GAN. Without `budget_steps` it trains 40 x sqrt(rows) steps, from 600 to 3,000, or until the minutes are up."""
+    """The table GAN. It trains `budget_steps`, or 40 x sqrt(rows) steps from 600 to 3,000; never longer than the minutes."""
 
     def __init__(self, config: CtganConfig) -> None:
         self.config = config
@@ -51,26 +51,26 @@ class Ctgan:
     def history(self) -> Sequence[dict[str, float]]:
         return self._history
 
-    def fit(self, train_data: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
+    def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
         """Trains, going on from the checkpoint when it is one of the same data, config and seed.
 
         Raises:
             TrainingError: a loss is no longer a number.
         """
-        assert isinstance(train_data, Table)
-        encoder = Encoder.fit(train_data, bins=self.config.bins)
-        codes = encoder.encode(train_data)
+        assert isinstance(train, Table)
+        encoder = Encoder.fit(train, bins=self.config.bins)
+        codes = encoder.encode(train)
         classes = encoder.class_codes(codes)
         material = Material.of(
             encoder.features(codes), classes, encoder.feature_sizes, batch_size=self.config.batch_size
         )
         seed = int(rng.integers(2**63))
         state = State.fresh(self.config, material, torch.Generator(material.device).manual_seed(seed))
-        key = f"{seed} {train_data.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
+        key = f"{seed} {train.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
         if checkpoint:
             restore_checkpoint(state, checkpoint, key)
-        budget = Budget.of(self.config, len(train_data))
-        train(state, material, self.config, budget, lambda now: _save_state(now, checkpoint, key))
+        budget = Budget.of(self.config, len(train))
+        train_networks(state, material, self.config, budget, lambda now: _save_state(now, checkpoint, key))
         settle_batch_norm(state.average, material, self.config.latent, state.rng)
         self._fitted = _Fitted(encoder, material.groups, state.average, np.bincount(classes) / len(classes))
         self._history = state.history

@@ -27,7 +27,7 @@ def save_checkpoint(state: State, directory: Path, key: str) -> None:
 
 
 def restore_checkpoint(state: State, directory: Path, key: str) -> None:
-    """Bring a fresh state to where the checkpoint stands; one that is absent, damaged or of something else is ignored."""
+    """Bring a fresh state to where the checkpoint stands; one that is damaged or of something else is ignored."""
     path = directory / _NAME
     if not path.exists():
         return

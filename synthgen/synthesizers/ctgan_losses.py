@@ -9,11 +9,6 @@ _SLOPE, _KEEP = 0.2, 0.5
 _PENALTY_WEIGHT = 10.0
 
 
-def moment_residual(moments: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Derivative of half the weighted squared error of the moments, by the moments."""
-    return (moments - target) * weight
-
-
 def cooccurrence(rows: Tensor, counts: list[int]) -> Tensor:
     """[s, d, d]: in each stratum, how often two levels come together.
 
@@ -24,7 +19,7 @@ def cooccurrence(rows: Tensor, counts: list[int]) -> Tensor:
     Given the noise, the generator's columns are independent: the product of two probabilities is the probability of
     the pair, so the moments of probabilities are exact where those of drawn rows would only be estimates.
     """
-    return torch.stack([part.T @ part / max(len(part), 1) for part in rows.split(counts)])
+    return torch.stack([part.T @ part / max(len(part), 1) for part in torch.split(rows, counts)])
 
 
 def critic_scores(critic: nn.Module, rows: Tensor, rng: torch.Generator) -> Tensor:
@@ -57,7 +52,8 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, rng: torch.G
     gradient = last.weight.expand(len(x), -1)
     for layer, slope in zip(reversed(hidden), reversed(slopes), strict=True):
         gradient = (gradient * slope) @ layer.weight
-    return _PENALTY_WEIGHT * ((gradient.norm(2, dim=1) - 1) ** 2).mean()
+    excess: Tensor = gradient.norm(2, dim=1) - 1
+    return _PENALTY_WEIGHT * (excess**2).mean()
 
 
 def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:

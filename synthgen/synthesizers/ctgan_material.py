@@ -101,9 +101,9 @@ def _batch_counts(counts: Index, batch_size: int) -> Index:
 def _moments(groups: Groups, rows: Tensor, counts: Index) -> Tensor:
     # In slices: the one-hot rows of a large table would not fit into memory.
     parts = []
-    for k, part in enumerate(rows.split(counts.tolist())):
+    for k, part in enumerate(torch.split(rows, counts.tolist())):
         total = torch.zeros(groups.width + len(counts), groups.width + len(counts), device=rows.device)
-        for piece in part.split(16_384):
+        for piece in torch.split(part, 16_384):
             condition = torch.zeros(len(piece), len(counts), device=rows.device)
             condition[:, k] = 1.0
             full = torch.cat([groups.one_hot(piece), condition], dim=1)

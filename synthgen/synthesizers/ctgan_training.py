@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from synthgen import progress
 from synthgen.config import CtganConfig
 from synthgen.errors import TrainingError
-from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_loss, critic_scores, moment_residual
+from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_loss, critic_scores
 from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_package import PAC, build_critic, build_generator, output_layer
+from synthgen.synthesizers.ctgan_package import build_critic, build_generator, output_layer
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Budget:
     """When training ends: after `steps`, and at the latest after `seconds`.
 
     Attributes:
-        is_reproducible: the schedule follows the steps alone; else also the clock, so that the last phase is not cut off.
+        is_reproducible: the schedule follows the steps alone; else the clock too, lest the last phase be cut off.
     """
 
     steps: int
@@ -42,7 +42,7 @@ class Budget:
 
     @classmethod
     def of(cls, config: CtganConfig, rows: int) -> "Budget":
-        """The config's steps; without them 40 x sqrt(rows), from 600 to 3,000: more did not help on 340 and 26k rows."""
+        """The config's steps; without them 40 x sqrt(rows), from 600 to 3,000."""
         steps = config.budget_steps or int(np.clip(40 * rows**0.5, 600, 3_000))
         return cls(steps, config.budget_minutes * 60, config.budget_steps is not None)
 
@@ -94,7 +94,9 @@ def _adam(network: nn.Module, config: CtganConfig) -> torch.optim.Optimizer:
     )
 
 
-def train(state: State, material: Material, config: CtganConfig, budget: Budget, save: Callable[[State], None]) -> None:
+def train_networks(
+    state: State, material: Material, config: CtganConfig, budget: Budget, save: Callable[[State], None]
+) -> None:
     """Trains `state` in place until the budget is used up; `save` is called at every tick."""
     conditions = material.conditions
     started = time.monotonic() - state.seconds
@@ -114,7 +116,7 @@ def train(state: State, material: Material, config: CtganConfig, budget: Budget,
         moments = cooccurrence(torch.cat([probabilities, conditions], dim=1), material.strata)
         memory = min(_MOMENT_MEMORY, state.step / (state.step + 1))
         state.running.mul_(memory).add_(moments.detach(), alpha=1 - memory)
-        residual = moment_residual(state.running, material.target, material.weight)
+        residual = (state.running - material.target) * material.weight
         loss = _MOMENT_WEIGHT * (residual * moments).sum()
 
         # Critic: what two columns at a time do not show.

@@ -114,7 +114,7 @@ class Bins:
         share = place - knot
         ticks = self.knots[bins, knot] * (1 - share) + self.knots[bins, knot + 1] * share
         whole = np.floor(ticks).astype(np.int64) if self.low.dtype.kind == "i" else ticks
-        return np.clip(whole, self.low[bins], self.high[bins])
+        return np.asarray(np.clip(whole, self.low[bins], self.high[bins]))
 
 
 def _spread_ties(ticks: Numbers) -> Floats:

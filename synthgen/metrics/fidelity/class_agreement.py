@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from synthgen.datasets import ImageSet, Index, concat
+from synthgen.datasets import ImageSet, Index, class_counts, class_rows, concat
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.image_classifier import (
-    JUDGE_PX,
     SmallConvNet,
     fit_judge,
     in_batches,
@@ -36,14 +35,15 @@ def class_agreement(evaluation: Evaluation) -> Finding:
     Idea: Shmelkov 2018, arXiv:1807.09499 (GAN-test).
     """
     sets = image_sets(evaluation)
-    real, synthetic = _judged(sets, evaluation.rng("class_agreement"))
-    per_class = {
-        name: _class_rates(real[sets.holdout.codes == code], synthetic[sets.synthetic.codes == code])
-        for code, name in enumerate(sets.train.classes)
-    }
-    measured = {name: rates for name, rates in per_class.items() if rates["n"] >= MINIMUM_IMAGES}
-    if not measured:
+    counts = class_counts(sets.holdout), class_counts(sets.synthetic)
+    judged = [name for name in sets.train.classes if min(count[name] for count in counts) >= MINIMUM_IMAGES]
+    if not judged:
         raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
+    real, synthetic = _judged(sets, evaluation.rng("class_agreement"))
+    measured = {
+        name: _class_rates(real[class_rows(sets.holdout, name)], synthetic[class_rows(sets.synthetic, name)])
+        for name in judged
+    }
     name = min(measured, key=lambda key: measured[key]["difference"])
     worst = measured[name]
     return Finding(
@@ -54,7 +54,7 @@ def class_agreement(evaluation: Evaluation) -> Finding:
         high=worst["high"],
         reference=0.0,
         higher_is_better=True,
-        n=int(worst["n"]),
+        n=int(min(worst["n_synthetic"], worst["n_real"])),
         detail={
             "worst_class": name,
             "few": bool(min(rates["n_synthetic"] for rates in measured.values()) < ENOUGH_IMAGES),
@@ -65,9 +65,6 @@ def class_agreement(evaluation: Evaluation) -> Finding:
 
 
 def _class_rates(real: Hits, synthetic: Hits) -> dict[str, float]:
-    n = min(len(real), len(synthetic))
-    if n == 0:
-        return {"n": 0}
     low, high = rate_difference_interval((int(synthetic.sum()), len(synthetic)), (int(real.sum()), len(real)))
     agreement, accuracy = float(synthetic.mean()), float(real.mean())
     return {
@@ -76,7 +73,6 @@ def _class_rates(real: Hits, synthetic: Hits) -> dict[str, float]:
         "high": high,
         "agreement": agreement,
         "accuracy_real": accuracy,
-        "n": n,
         "n_synthetic": len(synthetic),
         "n_real": len(real),
     }
@@ -118,4 +114,4 @@ def _judge(sets: ImageSets, seen: Index, generator: torch.Generator) -> SmallCon
 
 
 def _hits(judge: SmallConvNet, images: ImageSet) -> Hits:
-    return np.asarray(in_batches(judge, pixels(images, at_most_px=JUDGE_PX)).argmax(1).numpy() == images.codes)
+    return np.asarray(in_batches(judge, pixels(images)).argmax(1).numpy() == images.codes)

@@ -40,9 +40,10 @@ def membership_tpr_at_1pct_fpr(evaluation: Evaluation) -> Finding:
     """Share of members an attacker names when 1 in 100 strangers is named wrongly; 0.01 is blind guessing.
 
     Members are training rows, strangers holdout rows, different ones and equally many of each class (see
-    `distinct_tables`); the attacker sees all synthetic rows. Two attacks, the stronger counts: distance to the nearest synthetic row (Chen 2020, arXiv:1909.03935), and
-    that distance over the distance to the fifth nearest other candidate, a density ratio as in DOMIAS (van Breugel
-    2023, arXiv:2302.12580). The embedding is fitted on members and strangers together. Interval: see `hits`.
+    `distinct_tables`); the attacker sees all synthetic rows. Two attacks, the stronger counts: distance to the nearest
+    synthetic row (Chen 2020, arXiv:1909.03935), and that distance over the distance to the fifth nearest other
+    candidate, a density ratio as in DOMIAS (van Breugel 2023, arXiv:2302.12580). The embedding is fitted on members
+    and strangers together. Interval: see `hits`.
     Reference: half of the holdout in place of the synthetic rows, the other half as strangers. Controls in the
     detail: independent columns, which cannot leak, and the same with 5 % training rows, a known leak.
     """

@@ -10,7 +10,7 @@ import torch
 
 from synthgen.datasets import ImageSet, Index, class_counts, class_rows
 from synthgen.findings import Finding
-from synthgen.metrics.evaluation import Evaluation
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.image_augmentation import classic_augmentation
 from synthgen.metrics.image_classifier import (
     Augment,
@@ -28,7 +28,8 @@ Hits = npt.NDArray[np.bool_]
 
 # The same for every arm. Seeds x arms trainings have to take about a minute on two cores.
 RECIPE = Recipe(steps=250)
-CLASSIFIER_PX = 32
+# Fewer test images cannot show a gain.
+MINIMUM_IMAGES = 50
 CONTROLS = ("classic", "duplicated")
 
 
@@ -50,7 +51,9 @@ def augmentation_gain(evaluation: Evaluation) -> Finding:
     over paired seeds and over test images. Duplicated real images have beaten GAN images: a claim needs that arm.
     """
     sets = image_sets(evaluation)
-    test = pixels(sets.holdout, at_most_px=CLASSIFIER_PX)
+    if len(sets.holdout) < MINIMUM_IMAGES:
+        raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
+    test = pixels(sets.holdout)
     arms = _arms(sets, evaluation.rng("augmentation_gain/duplicated"))
     seeds = range(evaluation.size.utility_seeds)
     # One stream per seed, not per arm: paired trainings start from the same weights.
@@ -118,10 +121,10 @@ def _hits(arm: Arm, test: torch.Tensor, holdout: ImageSet, generator: torch.Gene
 
 
 def _arms(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
-    images = pixels(sets.train, at_most_px=CLASSIFIER_PX)
+    images = pixels(sets.train)
     codes = torch.from_numpy(sets.train.codes)
     again = torch.from_numpy(_drawn_again(sets, rng))
-    with_synthetic = torch.cat([images, pixels(sets.synthetic, at_most_px=CLASSIFIER_PX)])
+    with_synthetic = torch.cat([images, pixels(sets.synthetic)])
     with_codes = torch.cat([codes, torch.from_numpy(sets.synthetic.codes)])
     classic = partial(classic_augmentation, mirror=sets.train.mirror_keeps_label)
     return {

@@ -55,7 +55,9 @@ def test_penalty_equals_the_gradient_norm_by_finite_differences():
     images.requires_grad_()
     norms = squared_gradient_norms(_curved(images), images)
     steps = 1e-6 * torch.eye(8, dtype=torch.float64).view(8, 2, 2, 2)
-    expected = [sum(((_curved(x + h) - _curved(x - h)).item() / 2e-6) ** 2 for h in steps[:, None]) for x in images[:, None]]
+    expected = [
+        sum(((_curved(x + h) - _curved(x - h)).item() / 2e-6) ** 2 for h in steps[:, None]) for x in images[:, None]
+    ]
     assert norms.tolist() == pytest.approx(expected, rel=1e-6)
 
 

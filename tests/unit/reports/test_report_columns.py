@@ -88,7 +88,7 @@ def test_dates_without_a_clock_are_binned_in_days() -> None:
     data = table(pd.Series(pd.date_range("1970-01-02", periods=30)).astype("datetime64[s]"), kind="datetime")
     (fit,) = column_fits(sides_of(data, data, data))
     assert fit.column.edges is not None
-    assert fit.column.edges[0] == pytest.approx(1.29, abs=0.01)
+    assert fit.column.edges[[0, -1]].tolist() == [1.0, 30.0]
 
 
 def test_pairs_see_dependence_where_the_columns_alone_are_equal() -> None:

@@ -29,8 +29,7 @@ def test_real_images_of_rare_classes_help_and_every_arm_is_told(thin):
     assert finding.value == pytest.approx(finding.detail["arms"]["synthetic"] - finding.detail["arms"]["real"])
 
 
-def test_images_with_wrong_labels_do_harm(thin, monkeypatch):
-    monkeypatch.setattr(utility, "RECIPE", Recipe(steps=100))
+def test_images_with_wrong_labels_do_harm(thin):
     synthetic = thin.synthetic
     shuffled = replace(synthetic, codes=(synthetic.codes + 1) % 10)
     finding = utility.augmentation_gain(replace(thin, synthetic=shuffled))

