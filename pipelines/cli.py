@@ -120,44 +120,34 @@ def _run_one(config: RunConfig, space: Any, *, force: bool, progress: bool) -> "
 
 
 def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
-    from pipelines.terminal import gate_table, print_places, verdict_text
+    from pipelines.terminal import print_gates, print_places, verdict_text
     from synthgen.findings import Report
-    from synthgen.metrics import METRICS
     from synthgen.reports.headline import headline
     from synthgen.runs import read_json
 
     report = Report.from_json(read_json(Path(outcome.report_json)))
-    questions = {name: metric.question for table in METRICS.values() for name, metric in table.items()}
     out.print()
     out.print(
-        f"[bold]{config.name}[/bold] ", verdict_text(report.verdict), f" in {outcome.seconds:.0f} s", highlight=False
+        f"[bold]{config.name}[/bold]:", verdict_text(report.verdict), f"in {outcome.seconds:.0f} s", highlight=False
     )
     out.print(headline(report, emitted=outcome.dataset_dir is not None), highlight=False)
     out.print()
-    out.print(gate_table(report, questions))
-    if report.problems:
-        out.print(f"\n{len(report.problems)} findings about the data are in the report, section 8.", highlight=False)
+    print_gates(out, report)
     out.print()
     dataset = outcome.dataset_dir or "none: the gates refused it"
     places = {
         "report": outcome.report_html,
         "dataset": dataset,
-        "mlflow": f"`synthgen ui`, run {outcome.mlflow_run_id}",
+        "mlflow": f"run {outcome.mlflow_run_id}, see synthgen ui",
     }
     print_places(out, places)
+    suffix = ".npz" if config.modality == "images" else ".parquet"
     steps = {
-        "look": "synthgen ui",
-        "more": f"synthgen sample {outcome.run_id} --rows 1000 -o more{'.parquet' if _is_table(outcome) else '.npz'}",
-        "again": f"synthgen run {path} -s seed={config.seed + 1}",
+        "next": "synthgen ui                    the pages of Prefect and MLflow",
+        "": f"synthgen sample {outcome.run_id} --rows 1000 -o more{suffix}",
+        " ": f"synthgen run {path} -s seed={config.seed + 1}",
     }
-    out.print("next", style="bold")
     print_places(out, steps)
-
-
-def _is_table(outcome: "Outcome") -> bool:
-    return (Path(outcome.run_dir) / "model").exists() and not (
-        Path(outcome.run_dir) / "dataset" / "index.parquet"
-    ).exists()
 
 
 @app.command
@@ -181,10 +171,9 @@ def audit(
         profile: how much is measured: quick, full or release.
         output: folder for report.html and report.json; default: ./audit.
     """
-    from pipelines.terminal import gate_table, print_places, progress_shown, verdict_text
+    from pipelines.terminal import print_gates, print_places, progress_shown, verdict_text
     from synthgen.auditing import audit_data
     from synthgen.findings import EXIT_CODES
-    from synthgen.metrics import METRICS
     from synthgen.reports import write_report
     from synthgen.reports.headline import headline
 
@@ -197,9 +186,10 @@ def audit(
         facts = {"verdict": str(report.verdict), "exit_code": EXIT_CODES[report.verdict], "report_html": page}
         print(json.dumps({**facts, "report_json": page.replace(".html", ".json")}))
     else:
-        questions = {name: metric.question for table in METRICS.values() for name, metric in table.items()}
         out.print(verdict_text(report.verdict), headline(report, emitted=None), highlight=False)
-        out.print(gate_table(report, questions))
+        out.print()
+        print_gates(out, report)
+        out.print()
         print_places(out, {"report": page})
     return EXIT_CODES[report.verdict]
 

@@ -12,15 +12,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from synthgen.findings import Finding, Judgement, Report, Verdict
+from synthgen.findings import Report, Verdict
 from synthgen.progress import Tick
+from synthgen.reports.gate_rows import gate_rows
+from synthgen.reports.words import SYMBOLS, TONES, words_of
 
-SYMBOLS: Mapping[Verdict, tuple[str, str]] = {
-    Verdict.PASS: ("✓", "green"),
-    Verdict.INCONCLUSIVE: ("?", "yellow"),
-    Verdict.NOT_AUDITED: ("–", "yellow"),
-    Verdict.FAIL: ("✗", "red"),
-}
+# Colours of the tones that the words of the report give a verdict.
+STYLES: Mapping[str, str] = {"pass": "bold green", "open": "bold yellow", "none": "bold yellow", "fail": "bold red"}
 # Without a terminal (CI, a log file) one line per so many seconds is enough.
 _PLAIN_SECONDS = 10.0
 
@@ -116,42 +114,30 @@ def _attached(logger: logging.Logger, handler: logging.Handler) -> Iterator[None
         logger.removeHandler(handler)
 
 
-def number(value: float | None) -> str:
-    """A number as a person writes it: three significant digits."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
 def verdict_text(verdict: Verdict) -> Text:
     """The verdict with symbol and colour."""
-    symbol, colour = SYMBOLS[verdict]
-    return Text(f"{symbol} {verdict}", style=f"bold {colour}")
+    return Text(f"{SYMBOLS[verdict]} {verdict}", style=STYLES[TONES[verdict]])
 
 
-def gate_table(report: Report, questions: Mapping[str, str]) -> Table:
-    """The table of gates: required ones first, each with value, interval, control, limit and verdict."""
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for title, justify in (("Question", "left"), ("Value", "right"), ("95 % interval", "right"), ("Real", "right")):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]  # rich types it as a Literal
-    table.add_column("Limit")
-    table.add_column("Verdict", no_wrap=True)
-    for judgement in sorted(report.judgements, key=lambda item: not item.required):
-        table.add_row(*_gate_row(judgement, report.finding(judgement.metric), questions))
-    return table
-
-
-def _gate_row(judgement: Judgement, finding: Finding | None, questions: Mapping[str, str]) -> tuple[Text | str, ...]:
-    question = Text(questions.get(judgement.metric, judgement.metric))
-    if judgement.remark:
-        question.append(f"\n  {judgement.remark}", style="dim")
-    verdict = verdict_text(judgement.verdict)
-    if not judgement.required:
-        verdict.append(" (warns only)", style="dim")
-    if finding is None:
-        return question, "–", "–", "–", judgement.rule, verdict
-    interval = f"{number(finding.low)} – {number(finding.high)}"
-    return question, number(finding.value), interval, number(finding.reference), judgement.rule, verdict
+def print_gates(console: Console, report: Report) -> None:
+    """The verdict table, required rules first, and below it a sentence for each verdict that needs one."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title, justify in (("", "left"), ("Required", "left")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]  # rich types it as a Literal
+    for title in ("Value", "95 % interval", "Real", "Limit"):
+        table.add_column(title, justify="right", no_wrap=True)
+    rows = gate_rows(report)
+    for position, row in enumerate(rows):
+        if not row.required and (position == 0 or rows[position - 1].required):
+            table.add_row("", Text("Warns only", style="bold"))
+        mark = Text(f"{row.symbol} {row.verdict}", style=STYLES[row.tone])
+        table.add_row(mark, words_of(row.metric).subject, row.value, row.interval, row.reference, row.rule)
+    console.print(table)
+    remarks = [(item.metric, item.remark) for item in report.judgements if item.remark]
+    if remarks:
+        console.print()
+    for metric, remark in remarks:
+        console.print(Text(f"  {words_of(metric).subject}: {remark}", style="dim"))
 
 
 def print_places(console: Console, places: Mapping[str, str]) -> None:

@@ -248,6 +248,12 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
 
     @property
+    def modality(self) -> Literal["table", "images"]:
+        """What the source holds."""
+        images = self.source.kind == "images" or getattr(self.source, "name", None) in ("digits", "mnist-5k")
+        return "images" if images else "table"
+
+    @property
     def is_curated(self) -> bool:
         """Whether candidates are screened and calibrated; controls are not."""
         return self.synthesizer.kind not in CONTROL_KINDS

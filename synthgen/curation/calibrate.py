@@ -40,20 +40,23 @@ def calibrate(
     for name, rows in members.items():
         if len(rows) == 0:
             raise TrainingError(f"the synthesizer drew no row of class {name!r}", hint="train longer")
-    weights = _weights(candidates, train, wanted, rng)
     total = sum(wanted.values())
-    effective = _effective_size(weights) / max(total, 1)
+    if total == 0:
+        nothing = {"effective_sample_size": 0.0, "uniqueness": 1.0, "cap_hits": 0.0, "applied": 0.0}
+        return np.empty(0, dtype=np.int64), nothing
+    relevant = np.concatenate(list(members.values()))
+    weights = np.zeros(len(candidates))
+    weights[relevant] = _weights(candidates.take(relevant), train, wanted, rng)
+    effective = _effective_size(weights) / total
     applied = effective >= MIN_EFFECTIVE_SHARE
     if not applied:
         weights = np.ones(len(candidates))
     chances = {name: _inclusion_chances(weights[rows], wanted[name]) for name, rows in members.items()}
-    picks = [rows[_systematic(chances[name], rng)] for name, rows in members.items()]
-    index = np.concatenate(picks) if picks else np.empty(0, dtype=np.int64)
-    certain = sum(int((chance >= 1).sum()) for chance in chances.values())
+    index = np.concatenate([rows[_systematic(chances[name], rng)] for name, rows in members.items()])
     diagnostics = {
-        "effective_sample_size": float(effective),
-        "uniqueness": len(np.unique(index)) / max(total, 1),
-        "cap_hits": certain / max(len(candidates), 1),
+        "effective_sample_size": effective,
+        "uniqueness": len(np.unique(index)) / total,
+        "cap_hits": sum(int((chance >= 1).sum()) for chance in chances.values()) / len(relevant),
         "applied": float(applied),
     }
     return index, diagnostics

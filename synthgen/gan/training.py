@@ -76,7 +76,7 @@ def train(
 def discriminator_step(
     state: TrainingState, real: Tensor, fake: Tensor, codes: Tensor, config: ImageGanConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Updates the discriminator; its loss, the real logits [n], and how often a real image outranks its fake, in [0, 1].
+    """Updates the discriminator; its loss, the real logits [n], and the share of real images that outrank their fake.
 
     Args:
         real, fake: float [n, c, *size] in [-1, 1], pairs of one class.

@@ -35,6 +35,7 @@ class Matched:
         return len(self.synthetic)
 
 
+# Compared by identity, so that what is computed once per evaluation can be kept beside it.
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Real and synthetic data to compare.

@@ -73,7 +73,7 @@ def pixels(data: ImageSet, *, at_most_px: int = CLASSIFIER_PX) -> torch.Tensor:
     """float32 [n, c, h, w] in [-1, 1]; area-averaged so that the longer side has `at_most_px` pixels or fewer."""
     images = torch.from_numpy(data.images.astype(np.float32)).mul_(2 / data.max_value).sub_(1)
     scale = at_most_px / max(images.shape[2:])
-    if scale >= 1 or len(images) == 0:
+    if scale >= 1:
         return images
     return F.interpolate(images, size=[max(round(side * scale), 1) for side in images.shape[2:]], mode="area")
 

@@ -96,7 +96,8 @@ def _sentence(finding: Finding) -> str:
                 "99 of 100 fresh real images do."
             )
         case "identifier_replay":
-            return str(detail.get("note", f"{value} of the synthetic rows hold an identifier of a training row."))
+            note = detail.get("note")
+            return f"Nothing to replay: {note}." if note else f"{value} of the synthetic rows hold a real identifier."
         case "c2st_auc" if "formula_auc" in detail:
             return (
                 f"With differences and ratios of columns as extra evidence it reaches {detail['formula_auc']:.3f} "

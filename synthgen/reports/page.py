@@ -1,5 +1,7 @@
 """report.html from a report and its material. The template escapes everything; nothing on the page runs or loads."""
 
+from pathlib import Path
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from synthgen.datasets import Data, ImageSet, Table
@@ -103,7 +105,8 @@ def _origin(report: Report, material: Material) -> dict[str, object]:
         "command": provenance.command_of(material),
         "curation": material.curation,
         "training": training.training_drawings(material.history),
-        "dataset": material.dataset,
+        # Its name alone: the page may travel, and the path would tell of the machine.
+        "dataset": None if material.dataset is None else Path(material.dataset).name,
         "never_tested": glossary.NEVER_TESTED,
         "terms": glossary.TERMS,
         "references": glossary.REFERENCES,

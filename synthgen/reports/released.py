@@ -26,7 +26,7 @@ class ClassBar:
 
 @dataclass(frozen=True)
 class ColumnRow:
-    """One column: what it is, how often it is missing, how far its distribution is from the real one."""
+    """One column: what it is, how often it is missing, how far its distribution is from the real one, and train's."""
 
     name: str
     kind: str
@@ -34,6 +34,7 @@ class ColumnRow:
     missing_real: float
     missing_synthetic: float | None
     difference: float | None
+    reference: float | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def column_rows(material: Material, fits: Sequence[ColumnFit]) -> list[ColumnRow
     """Every column of a table in its own order, at most `SHOWN_COLUMNS`."""
     if not isinstance(material.train, Table) or not isinstance(material.synthetic, Table):
         return []
-    differences = {fit.column.name: fit.difference for fit in fits}
+    fit_of = {fit.column.name: fit for fit in fits}
     made = material.synthetic.frame
     return [
         ColumnRow(
@@ -84,7 +85,8 @@ def column_rows(material: Material, fits: Sequence[ColumnFit]) -> list[ColumnRow
             role=_role(name, material.train),
             missing_real=float(material.train.frame[name].isna().mean()),
             missing_synthetic=float(made[name].isna().mean()) if name in made and len(made) else None,
-            difference=differences.get(name),
+            difference=fit_of[name].difference if name in fit_of else None,
+            reference=fit_of[name].reference if name in fit_of else None,
         )
         for name, kind in list(material.train.schema.kinds.items())[:SHOWN_COLUMNS]
     ]

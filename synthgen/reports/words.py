@@ -1,5 +1,6 @@
 """Metrics, controls and numbers in the words of a reader who knows none of them."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,8 +110,7 @@ def shown_number(value: float | None, unit: Unit) -> str:
         return "–"
     match unit:
         case "percent":
-            places = 0 if value in (0.0, 1.0) else 1 if abs(value) >= 0.1 else 2
-            text = f"{100 * value:.{places}f} %"
+            text = f"{100 * value:.{_percent_places(value)}f} %"
         case "points":
             text = f"{100 * value:+.1f}" if value else "0.0"
         case "times":
@@ -118,6 +118,14 @@ def shown_number(value: float | None, unit: Unit) -> str:
         case "score":
             text = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return text.replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _percent_places(value: float) -> int:
+    room = 100 * min(abs(value), abs(1 - value))
+    if room == 0:
+        return 0
+    # 99.998 % must not read as 100 % beside a limit of 100 %.
+    return max(1 if abs(value) >= 0.1 else 2, min(5, math.ceil(-math.log10(room))))
 
 
 def shown_interval(finding: Finding, unit: Unit) -> str:

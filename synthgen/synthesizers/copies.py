@@ -1,13 +1,14 @@
 """Training rows drawn again: the baseline that every privacy gate must refuse."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from synthgen.config import CopiesConfig
-from synthgen.datasets import Data, Index, Labels, class_rows, load_data
+from synthgen.datasets import Data, Index, Labels, Table, class_rows, load_data
 from synthgen.errors import ModelError, unknown_name
 from synthgen.runs import write_json
 
@@ -24,8 +25,8 @@ class Copies:
         return ()
 
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
-        """Keeps the rows."""
-        self._train = train
+        """Keeps the modelled columns of the rows."""
+        self._train = replace(train, frame=train.modelled) if isinstance(train, Table) else train
         return self
 
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> Data:

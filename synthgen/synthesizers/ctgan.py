@@ -40,7 +40,7 @@ class _Fitted:
 
 
 class Ctgan:
-    """The table GAN. It trains `budget_steps`, or 40 x sqrt(rows) steps from 600 to 3,000; never longer than the minutes."""
+    """The table GAN. Trains `budget_steps`, or 40 x sqrt(rows) steps from 600 to 3,000; never beyond the minutes."""
 
     def __init__(self, config: CtganConfig) -> None:
         self.config = config

@@ -47,9 +47,12 @@ class Budget:
         return cls(steps, config.budget_minutes * 60, config.budget_steps is not None)
 
     def share(self, step: int, seconds: float) -> float:
-        """Of the budget that is used up, in [0, 1]."""
-        by_steps = step / self.steps
-        return min(1.0, by_steps if self.is_reproducible else max(by_steps, seconds / self.seconds))
+        """Of the schedule that is behind us, in [0, 1]."""
+        return min(1.0, step / self.steps) if self.is_reproducible else self.used(step, seconds)
+
+    def used(self, step: int, seconds: float) -> float:
+        """Share of the budget that is used up, in [0, 1]; training ends at 1."""
+        return min(1.0, max(step / self.steps, seconds / self.seconds))
 
 
 @dataclass
@@ -101,7 +104,8 @@ def train_networks(
     conditions = material.conditions
     started = time.monotonic() - state.seconds
     ticked_step, ticked_at = state.step, time.monotonic()
-    while state.step < budget.steps and state.seconds < budget.seconds:
+    used = budget.used(state.step, state.seconds)
+    while used < 1:
         share = budget.share(state.step, state.seconds)
         for optimizer in (state.generator_optimizer, state.critic_optimizer):
             for group in optimizer.param_groups:
@@ -140,13 +144,14 @@ def train_networks(
 
         state.step += 1
         state.seconds = time.monotonic() - started
-        done = budget.share(state.step, state.seconds)
-        if int(done * _TICKS) == int(share * _TICKS) and state.step < budget.steps:
+        before, used = used, budget.used(state.step, state.seconds)
+        # Rounded: 0.58 * 50 is 28.999... and would come a step late.
+        if int(round(used * _TICKS, 6)) == int(round(before * _TICKS, 6)):
             continue
 
         # Tick.
         error = float((residual * (state.running - material.target)).sum())
-        numbers = {"moment_error": error, "critic_loss": float(critic_value), "generator_loss": float(loss)}
+        numbers = {"moment_error": error, "critic_loss": critic_value.item(), "generator_loss": loss.item()}
         if not np.isfinite(list(numbers.values())).all():
             raise TrainingError(
                 f"training diverged: a loss is no longer a number at step {state.step}",
@@ -157,7 +162,7 @@ def train_networks(
         rate = (state.step - ticked_step) / max(now - ticked_at, 1e-9)
         ticked_step, ticked_at = state.step, now
         left = min((budget.steps - state.step) / rate, budget.seconds - state.seconds)
-        progress.report(progress.Tick("fit", "step", state.step, budget.steps, done, rate, left, numbers))
+        progress.report(progress.Tick("fit", "step", state.step, budget.steps, used, rate, left, numbers))
         state.history.append({"step": float(state.step), "seconds": state.seconds, **numbers})
         save(state)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,9 @@ import pandas as pd
 
 from synthgen.datasets import Index, Labels, Schema, Table
 from synthgen.errors import ModelError, unknown_name
-from synthgen.synthesizers.dtypes import Cells
 from synthgen.synthesizers.encoder_columns import BinnedColumn, Column, Floats, LevelColumn, restored_column
 from synthgen.synthesizers.encoder_grid import Numbers
+from synthgen.synthesizers.table_state import Cells, is_measured, restored_schema, schema_state
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Encoder:
     def state(self) -> tuple[str, dict[str, Numbers]]:
         """JSON text and arrays for a safetensors file."""
         states = [column.state() for column in self.columns]
-        text = json.dumps({"schema": asdict(self.schema), "columns": [fields for fields, _ in states]}, default=list)
+        text = json.dumps({"schema": schema_state(self.schema), "columns": [fields for fields, _ in states]})
         arrays = {f"encoder.{j}.{part}": array for j, (_, parts) in enumerate(states) for part, array in parts.items()}
         return text, arrays
 
@@ -112,15 +112,12 @@ class Encoder:
     def restore(cls, text: str, arrays: Mapping[str, Numbers]) -> "Encoder":
         """The encoder whose `state` this is; further arrays are ignored."""
         raw: dict[str, Any] = json.loads(text)
-        schema = {**raw["schema"], **{key: tuple(raw["schema"][key]) for key in ("protected", "secrets")}}
         columns = [restored_column(fields, _parts(arrays, j)) for j, fields in enumerate(raw["columns"])]
-        return cls(Schema(**schema), tuple(columns))
+        return cls(restored_schema(raw["schema"]), tuple(columns))
 
 
 def _fit_column(column: Cells, bins: int | None) -> Column:
-    types = pd.api.types
-    is_number = types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype)
-    if bins is not None and (is_number or types.is_datetime64_any_dtype(column.dtype)):
+    if bins is not None and is_measured(column.dtype):
         return BinnedColumn.fit(column, bins)
     return LevelColumn.fit(column)
 

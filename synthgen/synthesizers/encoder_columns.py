@@ -11,8 +11,8 @@ import pandas as pd
 
 from synthgen.datasets import Index
 from synthgen.errors import DataError
-from synthgen.synthesizers.dtypes import Cells, DType, Json, dtype_state, restored_dtype, to_json, typed_series
 from synthgen.synthesizers.encoder_grid import Grid, Numbers
+from synthgen.synthesizers.table_state import Cells, DType, Json, dtype_state, restored_dtype, to_json, typed_series
 
 Floats = npt.NDArray[np.float64]
 Arrays = Mapping[str, Numbers]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthgen.errors import DataError
-from synthgen.synthesizers.dtypes import Cells, DType
+from synthgen.synthesizers.table_state import Cells, DType
 
 # int64 ticks, or float64 where a column has no raster.
 Numbers = npt.NDArray[Any]
@@ -77,10 +77,10 @@ def _is_whole(dtype: DType) -> bool:
 
 def _whole(column: Cells, decimals: int) -> npt.NDArray[Any]:
     if not _is_whole(column.dtype):
-        return np.rint(column.to_numpy(dtype=np.float64) * 10**decimals).astype(np.int64)
+        return np.asarray(np.rint(column.to_numpy(dtype=np.float64) * 10**decimals), dtype=np.int64)
     if str(column.dtype).lower() == "uint64":
-        return column.to_numpy(dtype=np.uint64)
-    return column.astype("int64").to_numpy(dtype=np.int64)
+        return np.asarray(column.to_numpy(dtype=np.uint64))
+    return np.asarray(column.astype("int64").to_numpy(dtype=np.int64))
 
 
 def _decimals(name: str, column: Cells) -> int | None:

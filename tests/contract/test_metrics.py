@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from synthgen.config import EvaluationSize
-from synthgen.datasets import Data, Schema, Table
+from synthgen.datasets import Data, ImageSet, Schema, Table
 from synthgen.findings import Finding
-from synthgen.metrics import METRICS, Evaluation, NotMeasurable, measure
+from synthgen.metrics import METRICS, Evaluation, NotMeasurable, image_classifier, measure
+from synthgen.metrics.utility import images
 
 SIZE = EvaluationSize(max_rows=300, utility_seeds=2, bootstrap_rounds=50)
 # Exact counts of what was emitted: they need no sample.
@@ -79,6 +80,22 @@ def _in_other_units(data: Data) -> Table:
     )
 
 
+def bars(n: int, rng: np.random.Generator) -> ImageSet:
+    """8x8 images of an upright or a lying soft bar of any place, width and brightness, with noise."""
+    codes = rng.integers(0, 2, n)
+    place, width, light = rng.uniform(1, 6, n), rng.uniform(0.6, 1.6, n), rng.uniform(120, 230, n)
+    profile = light[:, None] * np.exp(-(((np.arange(8) - place[:, None]) / width[:, None]) ** 2))
+    upright = np.repeat(profile[:, None, :], 8, axis=1)
+    pixels = np.where(codes[:, None, None] == 0, upright, upright.transpose(0, 2, 1)) + rng.normal(0, 8, (n, 8, 8))
+    return ImageSet(pixels.clip(0, 255).astype(np.uint8)[:, None], codes, ("lying", "upright"))
+
+
+def _paler_bars(data: Data, rng: np.random.Generator) -> ImageSet:
+    """All images resemble the first one: less like their class, and like each other."""
+    assert isinstance(data, ImageSet)
+    return replace(data, images=(0.8 * data.images[:1] + 0.2 * data.images).astype(np.uint8))
+
+
 def _shuffled(data: Data) -> Data:
     return data.take(np.random.default_rng(99).permutation(len(data)))
 
@@ -90,8 +107,18 @@ WORLDS: Mapping[str, World] = {
         # Other units give the rows another canonical order, and so the folds and classifiers another randomness.
         {"rows": (_shuffled, 1e-9), "columns": (_with_columns_turned, 1e-9), "units": (_in_other_units, 0.08)},
     ),
+    "images": World(bars, _paler_bars, {"rows": (_shuffled, 1e-9)}),
 }
 CASES = [pytest.param(modality, name, id=f"{modality}-{name}") for modality in WORLDS for name in METRICS[modality]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_trainings():
+    # Two kinds of bars are told apart after a few steps.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_classifier, "JUDGE", image_classifier.Recipe(steps=40))
+        patch.setattr(images, "RECIPE", image_classifier.Recipe(steps=10))
+        yield
 
 
 def evaluation(

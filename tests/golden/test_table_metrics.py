@@ -1,6 +1,7 @@
 """Each metric of tables against an independent formula, a library, or counting by hand."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import torch
 from imblearn.over_sampling import SMOTE
 from scipy import stats as scipy_stats
 from scipy.spatial.distance import cdist
+from sdmetrics.column_pairs import ContingencySimilarity
 from sdmetrics.reports.single_table._properties import ColumnPairTrends, ColumnShapes
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
@@ -75,12 +77,23 @@ def sdmetrics_score(which: type, real: Table, synthetic: Table) -> float:
 
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 @pytest.mark.parametrize(
-    ("score", "theirs"), [(shape_scores, ColumnShapes), (trend_scores, ColumnPairTrends)], ids=["shapes", "trends"]
+    ("score", "theirs"),
+    [(shape_scores, ColumnShapes), (partial(trend_scores, own_bins=True), ColumnPairTrends)],
+    ids=["shapes", "trends"],
 )
-def test_shapes_and_trends_equal_sdmetrics(shift, score, theirs):
+def test_shapes_and_trends_equal_the_report_of_sdmetrics(shift, score, theirs):
     real, synthetic = mixed(400, 0), mixed(300, 1, shift=shift)
     ours = Mean.of(score(*encode([real, synthetic], real.schema.modelled)))
     assert ours.value == pytest.approx(sdmetrics_score(theirs, real, synthetic), abs=1e-6)
+
+
+def test_trend_of_a_number_and_a_category_equals_sdmetrics_with_bins_of_the_real_range():
+    real, synthetic = mixed(400, 0), mixed(300, 1, shift=1.5)
+    (score,) = trend_scores(*encode([real, synthetic], ["visits", "ill"]))
+    expected = ContingencySimilarity.compute(
+        real.frame[["visits", "ill"]].copy(), synthetic.frame[["visits", "ill"]].copy(), ["visits"]
+    )
+    assert score.value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("score", [shape_scores, trend_scores])

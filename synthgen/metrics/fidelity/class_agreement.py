@@ -35,15 +35,7 @@ def class_agreement(evaluation: Evaluation) -> Finding:
     Idea: Shmelkov 2018, arXiv:1807.09499 (GAN-test).
     """
     sets = image_sets(evaluation)
-    counts = class_counts(sets.holdout), class_counts(sets.synthetic)
-    judged = [name for name in sets.train.classes if min(count[name] for count in counts) >= MINIMUM_IMAGES]
-    if not judged:
-        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
-    real, synthetic = _judged(sets, evaluation.rng("class_agreement"))
-    measured = {
-        name: _class_rates(real[class_rows(sets.holdout, name)], synthetic[class_rows(sets.synthetic, name)])
-        for name in judged
-    }
+    measured = _per_class(sets, evaluation.rng("class_agreement"))
     name = min(measured, key=lambda key: measured[key]["difference"])
     worst = measured[name]
     return Finding(
@@ -64,7 +56,19 @@ def class_agreement(evaluation: Evaluation) -> Finding:
     )
 
 
-def _class_rates(real: Hits, synthetic: Hits) -> dict[str, float]:
+def _per_class(sets: ImageSets, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    counts = class_counts(sets.holdout), class_counts(sets.synthetic)
+    judged = [name for name in sets.train.classes if min(count[name] for count in counts) >= MINIMUM_IMAGES]
+    if not judged:
+        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
+    real, synthetic = _judged(sets, rng)
+    return {
+        name: _rates(real[class_rows(sets.holdout, name)], synthetic[class_rows(sets.synthetic, name)])
+        for name in judged
+    }
+
+
+def _rates(real: Hits, synthetic: Hits) -> dict[str, float]:
     low, high = rate_difference_interval((int(synthetic.sum()), len(synthetic)), (int(real.sum()), len(real)))
     agreement, accuracy = float(synthetic.mean()), float(real.mean())
     return {

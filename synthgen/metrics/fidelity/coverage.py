@@ -26,9 +26,7 @@ def coverage(evaluation: Evaluation) -> Finding:
     judged = np.array([_rounds(rows, view.spaces["random"], rounds, rng) for rows in view.classes])
     other = np.array([_rounds(rows, view.spaces["classifier"], rounds, rng) for rows in view.classes])
     low, high = np.quantile(judged[:, :, 0].mean(axis=0), [0.025, 0.975])
-    per_class = judged.mean(axis=1)
-    value, density, reference, density_real = per_class.mean(axis=0)
-    worst = int(np.argmin(per_class[:, 0] - per_class[:, 2]))
+    value, density, reference, density_real = judged.mean(axis=(0, 1))
     return Finding(
         metric="coverage",
         family="fidelity",
@@ -41,14 +39,21 @@ def coverage(evaluation: Evaluation) -> Finding:
         detail={
             "density": float(density),
             "density_real": float(density_real),
-            "worst_class": names[worst],
-            "per_class": dict(zip(names, per_class[:, 0].tolist(), strict=True)),
-            "per_class_real": dict(zip(names, per_class[:, 2].tolist(), strict=True)),
+            **_per_class(names, judged.mean(axis=1)),
             "classifier": float(other[:, :, 0].mean()),
             "classifier_real": float(other[:, :, 2].mean()),
             "too_few": list(view.too_few),
         },
     )
+
+
+def _per_class(names: list[str], means: FloatArray) -> dict[str, object]:
+    worst = int(np.argmin(means[:, 0] - means[:, 2]))
+    return {
+        "worst_class": names[worst],
+        "per_class": dict(zip(names, means[:, 0].tolist(), strict=True)),
+        "per_class_real": dict(zip(names, means[:, 2].tolist(), strict=True)),
+    }
 
 
 def coverage_and_density(real: Features, synthetic: Features, *, neighbours: int = NEIGHBOURS) -> tuple[float, float]:

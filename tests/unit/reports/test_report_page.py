@@ -4,18 +4,11 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_samples import (
-    cancer_tables,
-    image_material,
-    image_report,
-    table_config,
-    table_material,
-    table_report,
-)
 
 from synthgen.datasets import ImageSet, Schema, Table
 from synthgen.findings import Finding, Judgement, Problem, Report, Verdict
@@ -61,19 +54,19 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def small_material() -> Material:
+def small_material(samples: ModuleType) -> Material:
     """A category and a number: little to draw."""
     train, holdout, synthetic = (
         Table(table.frame[["size_class", "mean area", "diagnosis"]], replace(table.schema, kinds=kinds))
-        for table in cancer_tables(rng())
+        for table in samples.cancer_tables(rng())
         for kinds in [{"size_class": "categorical", "mean area": "numeric", "diagnosis": "categorical"}]
     )
-    return Material(table_config(), train, holdout, synthetic, dataset="dataset")
+    return Material(samples.table_config(), train, holdout, synthetic, dataset="dataset")
 
 
 @pytest.fixture(scope="module")
-def table_page() -> str:
-    return render(table_report(), table_material(rng()))
+def table_page(samples: ModuleType) -> str:
+    return render(samples.table_report(), samples.table_material(rng()))
 
 
 def hostile_table(n: int) -> Table:
@@ -87,8 +80,8 @@ def hostile_table(n: int) -> Table:
     return Table(frame, Schema(kinds, names[0], protected=(names[1],)))
 
 
-def hostile_pages() -> list[str]:
-    table, report = hostile_table(180), table_report()
+def hostile_pages(samples: ModuleType) -> list[str]:
+    table, report = hostile_table(180), samples.table_report()
     texts = [Problem("kind", name, "warning", name, name) for name in HOSTILE]
     judgements = [*report.judgements, *(Judgement(name, name, Verdict.FAIL, True, name) for name in HOSTILE)]
     findings = [
@@ -101,14 +94,17 @@ def hostile_pages() -> list[str]:
     curation = {HOSTILE[0]: {HOSTILE[1]: 1}}
     images = ImageSet(np.zeros((36, 3, 8, 8), dtype=np.uint8), np.arange(36) % len(HOSTILE), HOSTILE)
     return [
-        render(report, Material(table_config(), table, table, table, history, curation, HOSTILE[1], {HOSTILE[0]: 1.0})),
+        render(
+            report,
+            Material(samples.table_config(), table, table, table, history, curation, HOSTILE[1], {HOSTILE[0]: 1.0}),
+        ),
         render(report, Material(None, images, images, images)),
     ]
 
 
 @pytest.fixture(scope="module")
-def hostile() -> list[Page]:
-    return [Page(html) for html in hostile_pages()]
+def hostile(samples: ModuleType) -> list[Page]:
+    return [Page(html) for html in hostile_pages(samples)]
 
 
 def test_hostile_names_start_no_tag_and_no_handler(hostile: list[Page]) -> None:
@@ -152,8 +148,8 @@ def test_nothing_is_loaded_from_outside(hostile: list[Page]) -> None:
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
-def test_each_verdict_is_a_word_a_symbol_and_a_colour(verdict: Verdict) -> None:
-    page = Page(render(table_report(verdict), small_material()))
+def test_each_verdict_is_a_word_a_symbol_and_a_colour(verdict: Verdict, samples: ModuleType) -> None:
+    page = Page(render(samples.table_report(verdict), small_material(samples)))
     symbol, tone = {
         Verdict.PASS: ("✓", "pass"),
         Verdict.FAIL: ("✗", "fail"),
@@ -164,8 +160,8 @@ def test_each_verdict_is_a_word_a_symbol_and_a_colour(verdict: Verdict) -> None:
     assert page.all("header")[0]["class"] == tone
 
 
-def test_all_sections_are_there_in_order(table_page: str) -> None:
-    for html in (table_page, render(image_report(), image_material(rng()))):
+def test_all_sections_are_there_in_order(table_page: str, samples: ModuleType) -> None:
+    for html in (table_page, render(samples.image_report(), samples.image_material(rng()))):
         assert tuple(item["id"] for item in Page(html).all("details")) == SECTIONS
 
 
@@ -183,64 +179,66 @@ def test_table_headers_have_a_scope(table_page: str) -> None:
     assert all(header.get("scope") in ("col", "row", "rowgroup") for header in headers)
 
 
-def test_the_same_input_gives_the_same_bytes(table_page: str) -> None:
-    assert render(table_report(), table_material(rng())) == table_page
-    assert render(image_report(), image_material(rng())) == render(image_report(), image_material(rng()))
+def test_the_same_input_gives_the_same_bytes(table_page: str, samples: ModuleType) -> None:
+    assert render(samples.table_report(), samples.table_material(rng())) == table_page
+    assert render(samples.image_report(), samples.image_material(rng())) == render(
+        samples.image_report(), samples.image_material(rng())
+    )
 
 
-def test_a_page_of_50_columns_stays_under_a_megabyte(tmp_path: Path) -> None:
+def test_a_page_of_50_columns_stays_under_a_megabyte(tmp_path: Path, samples: ModuleType) -> None:
     values = rng().normal(size=(2_000, 49))
     frame = pd.DataFrame(values, columns=[f"column {number}" for number in range(49)])
     frame = frame.assign(label=np.where(values[:, 0] > 0, "a", "b"))
     kinds = {name: "categorical" if name == "label" else "numeric" for name in frame.columns}
     table = Table(frame, Schema(kinds, "label"))
-    write_report(tmp_path, table_report(), Material(table_config(), table, table, table))
+    write_report(tmp_path, samples.table_report(), Material(samples.table_config(), table, table, table))
     assert (tmp_path / "report.html").stat().st_size <= 1_000_000
 
 
-def test_a_page_with_noisy_colour_images_stays_under_three_megabytes(tmp_path: Path) -> None:
+def test_a_page_with_noisy_colour_images_stays_under_three_megabytes(tmp_path: Path, samples: ModuleType) -> None:
     pixels = rng().integers(0, 256, (200, 3, 96, 96), dtype=np.uint8)
     images = ImageSet(pixels, np.arange(200) % 20, tuple(f"class {number}" for number in range(20)))
-    write_report(tmp_path, image_report(), Material(table_config(), images, images, images))
+    write_report(tmp_path, samples.image_report(), Material(samples.table_config(), images, images, images))
     assert (tmp_path / "report.html").stat().st_size <= 3_000_000
 
 
-def test_report_json_is_the_report(tmp_path: Path) -> None:
-    report = table_report()
-    write_report(tmp_path / "report", report, small_material())
+def test_report_json_is_the_report(tmp_path: Path, samples: ModuleType) -> None:
+    report = samples.table_report()
+    write_report(tmp_path / "report", report, small_material(samples))
     raw = json.loads((tmp_path / "report" / "report.json").read_text())
     assert Report.from_json(raw).to_json() == json.loads(json.dumps(report.to_json()))
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.html", "report.json"]
 
 
-def test_an_audit_without_holdout_label_or_rules_renders() -> None:
-    train, _, synthetic = cancer_tables(rng())
+def test_an_audit_without_holdout_label_or_rules_renders(samples: ModuleType) -> None:
+    train, _, synthetic = samples.cancer_tables(rng())
     bare = [replace(table, schema=replace(table.schema, label=None, protected=())) for table in (train, synthetic)]
     page = Page(render(Report(Verdict.NOT_AUDITED, (), (), (), (), {}), Material(None, bare[0], None, bare[1])))
     assert "– NOT AUDITED" in page.text
     assert "nothing has a control" in page.text
 
 
-def test_an_empty_synthetic_set_renders() -> None:
-    material = small_material()
+def test_an_empty_synthetic_set_renders(samples: ModuleType) -> None:
+    material = small_material(samples)
     empty = material.synthetic.take(np.empty(0, dtype=np.int64))
-    assert "87 synthetic" in Page(render(table_report(), replace(material, synthetic=empty))).text
+    assert "87 synthetic" in Page(render(samples.table_report(), replace(material, synthetic=empty))).text
 
 
-def test_a_rare_category_is_on_no_page() -> None:
-    material = small_material()
+def test_a_rare_category_is_on_no_page(samples: ModuleType) -> None:
+    material = small_material(samples)
     assert isinstance(material.train, Table)
     frame = material.train.frame.copy()
     frame.loc[:3, "size_class"] = "rare Zanzibar"  # four rows
-    html = render(table_report(), replace(material, train=replace(material.train, frame=frame)))
+    html = render(samples.table_report(), replace(material, train=replace(material.train, frame=frame)))
     drawings = " ".join(base64.b64decode(uri).decode() for uri in re.findall(r"svg\+xml;base64,([^\"]+)", html))
     assert "Zanzibar" not in html + drawings
     assert "medium" in drawings
 
 
-def test_credentials_in_the_config_are_hidden() -> None:
+def test_credentials_in_the_config_are_hidden(samples: ModuleType) -> None:
     source = {"kind": "table", "path": "https://ann:hunter2@host/data.csv?token=abc&x=1", "label": "diagnosis"}
-    html = render(table_report(), replace(small_material(), config=table_config(source=source)))
+    html = render(samples.table_report(), replace(small_material(samples), config=samples.table_config(source=source)))
     assert "hunter2" not in html
     assert "token=abc" not in html
     assert "[hidden]@host/data.csv" in html

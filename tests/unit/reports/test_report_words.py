@@ -1,7 +1,7 @@
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
-from report_samples import image_report, table_report
 
 from synthgen.findings import Finding, Judgement, Report, Verdict
 from synthgen.reports import headline
@@ -24,6 +24,10 @@ NB = "\N{NO-BREAK SPACE}"
         (0.0116, "percent", f"1.16{NB}%"),
         (0.34, "percent", f"34.0{NB}%"),
         (1.0, "percent", f"100{NB}%"),
+        (0.99998, "percent", f"99.998{NB}%"),
+        (0.9996, "percent", f"99.96{NB}%"),
+        (0.95, "percent", f"95.0{NB}%"),
+        (0.00001, "percent", f"0.001{NB}%"),
         (0.0, "percent", f"0{NB}%"),
         (-0.011, "percent", f"−1.10{NB}%"),
         (1.84, "times", f"1.84{NB}×"),
@@ -57,32 +61,32 @@ def test_durations_read_well(seconds: float, text: str) -> None:
     assert shown_duration(seconds) == text
 
 
-def test_a_pass_says_what_was_emitted_and_gained() -> None:
-    assert headline(table_report(), emitted=True) == (
+def test_a_pass_says_what_was_emitted_and_gained(samples: ModuleType) -> None:
+    assert headline(samples.table_report(), emitted=True) == (
         "Emitted 87 synthetic rows beside 341 real ones: all 3 required checks passed. On real data that no stage has "
         "seen, the classifier gains +1.1 points of balanced accuracy [+0.2, +2.0]; the best control, SMOTE, gains +0.6."
     )
 
 
-def test_a_fail_says_what_failed() -> None:
-    text = headline(image_report(), emitted=False)
+def test_a_fail_says_what_failed(samples: ModuleType) -> None:
+    text = headline(samples.image_report(), emitted=False)
     assert text.startswith("Nothing was emitted: 1 of 4 required checks failed (near copies of training images).")
 
 
-def test_a_forced_emission_says_so() -> None:
-    assert "by force, against the verdict: 1 of 4" in headline(image_report(), emitted=True)
+def test_a_forced_emission_says_so(samples: ModuleType) -> None:
+    assert "by force, against the verdict: 1 of 4" in headline(samples.image_report(), emitted=True)
 
 
-def test_an_inconclusive_set_is_marked_as_unproven() -> None:
-    report = table_report(Verdict.INCONCLUSIVE)
+def test_an_inconclusive_set_is_marked_as_unproven(samples: ModuleType) -> None:
+    report = samples.table_report(Verdict.INCONCLUSIVE)
     assert "marked as unproven: none failed, but 2 of 3 required checks could not be decided" in headline(
         report, emitted=True
     )
     assert headline(report, emitted=False).startswith("Nothing was emitted: none failed")
 
 
-def test_an_audit_emits_nothing_and_says_nothing_of_it() -> None:
-    assert headline(replace(table_report(), provenance={}), emitted=None).startswith("Audited: all 3")
+def test_an_audit_emits_nothing_and_says_nothing_of_it(samples: ModuleType) -> None:
+    assert headline(replace(samples.table_report(), provenance={}), emitted=None).startswith("Audited: all 3")
     bare = Report(Verdict.NOT_AUDITED, (), (), (), (), {})
     assert headline(bare, emitted=None) == (
         "Audited: without real rows that the model has not seen, nothing has a control."

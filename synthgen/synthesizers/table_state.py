@@ -1,9 +1,13 @@
-"""A pandas dtype as JSON, and back to the equal dtype."""
+"""What the columns of a table are, as JSON, and back: dtypes, levels, schema."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import pandas as pd
+
+from synthgen.datasets import Schema
 
 DType = np.dtype[np.generic] | pd.api.extensions.ExtensionDtype
 Json = str | int | float | bool
@@ -49,3 +53,20 @@ def to_json(value: object) -> Json:
 def typed_series(values: list[Json], dtype: DType) -> Cells:
     """The values as a column of this dtype."""
     return pd.Series(values, dtype=object).astype(dtype)
+
+
+def is_measured(dtype: DType) -> bool:
+    """Whether values of this dtype have an order and a distance: numbers and datetimes, not booleans."""
+    types = pd.api.types
+    is_number = types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype)
+    return is_number or types.is_datetime64_any_dtype(dtype)
+
+
+def schema_state(schema: Schema) -> dict[str, Any]:
+    """JSON from which `restored_schema` makes the equal schema."""
+    return {**asdict(schema), "protected": list(schema.protected), "secrets": list(schema.secrets)}
+
+
+def restored_schema(state: Mapping[str, Any]) -> Schema:
+    """The schema that `schema_state` described."""
+    return Schema(**{**state, "protected": tuple(state["protected"]), "secrets": tuple(state["secrets"])})

@@ -1,15 +1,25 @@
 """A finished report on real data that come with scikit-learn, and the material of its page."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from synthgen.config import RunConfig, parse_config
 from synthgen.datasets import ImageSet, Schema, Table
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.reports import Material
+
+
+@pytest.fixture(scope="session")
+def samples() -> ModuleType:
+    """The functions of this file: pytest's import mode lets test files import no neighbour."""
+    return sys.modules[__name__]
+
 
 PROVENANCE: Mapping[str, object] = {
     "run_id": "2026-11-22-091400-k3f9",
