@@ -75,16 +75,22 @@ class LineHandler(_StageHandler):
         self._last = 0.0
 
     def show_tick(self, tick: Tick) -> None:
-        if time.monotonic() - self._last < _PLAIN_SECONDS:
-            return
-        self._last = time.monotonic()
-        line = f"{tick.stage:>9} {tick.share:4.0%} {tick.done:,} {tick.unit}s, {tick.rate:,.0f}/s"
-        print(f"{line}, {tick.seconds_left:,.0f} s left", file=sys.stderr, flush=True)
+        if self._is_due():
+            pace = f"{tick.done:,} {tick.unit}s, {tick.rate:,.0f}/s, {tick.seconds_left:,.0f} s left"
+            self._print(f"{tick.stage:>9} {tick.share:4.0%} {pace}")
 
     def show_stage(self, stage: str, state: str, step: str) -> None:
-        if step:
-            return
-        print(f"{stage:>9} {state}", file=sys.stderr, flush=True)
+        if not step:
+            self._print(f"{stage:>9} {state}")
+        elif self._is_due():
+            self._print(f"{stage:>9} {step}")
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._last >= _PLAIN_SECONDS
+
+    def _print(self, line: str) -> None:
+        self._last = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -16,6 +16,9 @@ Block = Literal["deconv", "residual"]
 _GENERATOR_START = 7
 _DISCRIMINATOR_END = 4
 _WIDEST = 256
+# The coarsest features are at least so many times wider than the finest: at 8 px a level alone would double only once,
+# and the discriminator was then too weak to see that images of a class were all alike.
+_COARSEST = 4
 _CLASS_FEATURES = 64
 _SLOPE = 0.2
 
@@ -101,7 +104,8 @@ class Generator(nn.Module):
         super().__init__()
         self.spec = spec
         strides, start = halvings(spec.size, _GENERATOR_START)
-        widths = [min(_WIDEST, spec.width * 2**level) for level in range(len(strides), -1, -1)]
+        widths = _doubled(spec.width, len(strides) + 1)[::-1]
+        widths[0] = max(widths[0], _COARSEST * spec.width)
         dim, condition = len(spec.size), spec.latent + _CLASS_FEATURES
         self.start = (widths[0], *start)
         self.embedding = nn.Embedding(spec.classes, _CLASS_FEATURES)
@@ -132,13 +136,14 @@ class Discriminator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         strides, _ = halvings(spec.size, _DISCRIMINATOR_END)
-        widths = [spec.channels, *(min(_WIDEST, spec.width * 2**level) for level in range(len(strides)))]
+        widths = [spec.channels, *_doubled(spec.width, len(strides))]
+        widths.append(max(widths[-1], _COARSEST * spec.width))
         conv = Conv[Conv.CONV, len(spec.size)]
         self.convolutions = nn.ModuleList(
             conv(inputs, outputs, _kernel(stride), stride, 1)
-            for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+            for inputs, outputs, stride in zip(widths, widths[1:], strides, strict=False)
         )
-        self.convolutions.append(conv(widths[-1], widths[-1], 3, 1, 1))
+        self.convolutions.append(conv(widths[-2], widths[-1], 3, 1, 1))
         self.realism = nn.Linear(widths[-1], 1)
         self.embedding = nn.Embedding(spec.classes, widths[-1])
         nn.init.normal_(self.embedding.weight, std=widths[-1] ** -0.5)
@@ -163,6 +168,10 @@ def halvings(size: Sequence[int], smallest: int) -> tuple[list[tuple[int, ...]],
         lengths = tuple(math.ceil(length / factor) for length, factor in zip(lengths, stride, strict=True))
         strides.append(stride)
     return strides, lengths
+
+
+def _doubled(width: int, levels: int) -> list[int]:
+    return [min(max(_WIDEST, width), width * 2**level) for level in range(levels)]
 
 
 def _kernel(stride: tuple[int, ...]) -> tuple[int, ...]:

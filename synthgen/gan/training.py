@@ -28,13 +28,13 @@ def train(
     batches: Batches,
     held_out: Batches | None,
     config: ImageGanConfig,
-    keep: Callable[[TrainingState], None],
+    keep: Callable[[TrainingState], None] | None = None,
 ) -> None:
     """Trains the state in place until its budget is used up.
 
     Args:
         held_out: images that are never trained on; None leaves the adaptive augmentation off.
-        keep: called at every tick, about every 2 % of the budget.
+        keep: saves the state; called at every tick, about every 2 % of the budget.
 
     Raises:
         TrainingError: a loss is no longer a number.
@@ -68,7 +68,8 @@ def train(
             numbers |= {"logit_gap": gap, "augmentation": state.policy.strength}
         state.history.append({"step": state.step, "images": state.images, "seconds": state.seconds, **numbers})
         report(_tick(state, config, share, steps * config.batch_size / seconds, numbers))
-        keep(state)
+        if keep is not None:
+            keep(state)
         sums.zero_()
         before = (state.step, state.seconds)
 

@@ -1,5 +1,6 @@
 """The metrics. To add one: write a function `Evaluation -> Finding` in the folder of its question, then a line here."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,8 @@ from synthgen.metrics.utility import augmentation, images
 from synthgen.metrics.utility.tstr import tstr_gap
 
 __all__ = ["METRICS", "Evaluation", "Metric", "NotMeasurable", "measure"]
+
+logger = logging.getLogger(__name__)
 
 Modality = Literal["table", "images"]
 
@@ -69,6 +72,7 @@ def measure(evaluation: Evaluation, modality: Modality) -> tuple[list[Finding], 
     findings: list[Finding] = []
     missing: list[NotMeasured] = []
     for name, metric in METRICS[modality].items():
+        logger.info("measure metric=%s", name, extra={"stage": "evaluate", "state": "running", "step": name})
         try:
             findings.append(metric.function(evaluation))
         except NotMeasurable as reason:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from synthgen.config import CtganConfig
 from synthgen.datasets import Data, Index, Labels, Table
-from synthgen.errors import ModelError
+from synthgen.errors import DataError, ModelError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.ctgan_checkpoint import restore_checkpoint, save_checkpoint
 from synthgen.synthesizers.ctgan_groups import Groups
@@ -27,6 +27,8 @@ from synthgen.synthesizers.encoder import Encoder
 from synthgen.synthesizers.model_files import read_model, write_model
 
 _SAMPLE_ROWS = 4_096
+# The moments of 8,192 levels take 270 MB, and training holds four of their kind.
+_MAX_LEVELS = 8_192
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class Ctgan:
         """Trains, going on from the checkpoint when it is one of the same data, config and seed.
 
         Raises:
+            DataError: there is nothing to learn, or more levels than pairs of them fit into memory.
             TrainingError: a loss is no longer a number.
         """
         assert isinstance(train, Table)
         encoder = Encoder.fit(train, bins=self.config.bins)
+        _refuse_shape(encoder)
         codes = encoder.encode(train)
         classes = encoder.class_codes(codes)
         material = Material.of(
@@ -117,6 +121,19 @@ class Ctgan:
         if self._fitted is None:
             raise ModelError("ctgan has not been fitted: call fit or load first")
         return self._fitted
+
+
+def _refuse_shape(encoder: Encoder) -> None:
+    names = [column.name for column in encoder.columns if column.name != encoder.schema.label]
+    if not names:
+        raise DataError("the table has no column to learn beside the label", hint="see `drop` and `ids` of the source")
+    if sum(encoder.feature_sizes) > _MAX_LEVELS:
+        widest = names[int(np.argmax(encoder.feature_sizes))]
+        raise DataError(
+            f"the columns have {sum(encoder.feature_sizes)} levels together, ctgan takes {_MAX_LEVELS}",
+            where=widest,
+            hint=f"{widest!r} has {max(encoder.feature_sizes)}: declare it as id, or group its rare values",
+        )
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -77,15 +78,11 @@ class ImageGan:
         policy = Policy(mirror=train.mirror_keeps_label)
         state = TrainingState.initial(spec, self.config, policy=policy, seed=seed, device=device)
         key = _checkpoint_key(train, self.config, seed)
+        keep = partial(save_checkpoint, directory=checkpoint, key=key) if checkpoint else None
         if checkpoint:
             load_checkpoint(state, checkpoint, key)
-        train_gan(
-            state,
-            Batches.of(train, facts.pixel_range, device),
-            Batches.of(valid, facts.pixel_range, device) if len(valid) else None,
-            self.config,
-            keep=lambda state: save_checkpoint(state, checkpoint, key) if checkpoint else None,
-        )
+        held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
+        train_gan(state, Batches.of(train, facts.pixel_range, device), held_out, self.config, keep)
         self._generator, self._facts, self._history = state.average, facts, state.history
         return self
 

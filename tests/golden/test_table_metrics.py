@@ -31,7 +31,7 @@ from synthgen.metrics.utility.learner import (
     macro_auc,
     rare_average_precision,
 )
-from synthgen.metrics.utility.smote import interpolated
+from synthgen.metrics.utility.smote import MAX_DONORS, interpolated
 
 SIZE = EvaluationSize(max_rows=2_000, utility_seeds=2, bootstrap_rounds=50)
 SDTYPES = {
@@ -318,3 +318,13 @@ def test_smote_fills_any_table_with_tiny_classes(columns):
     assert Counter(made_target.tolist()) == {1: 7, 2: 4}
     known = np.nanmin(rows.matrix(), axis=0), np.nanmax(rows.matrix(), axis=0)
     assert ((made >= known[0]) & (made <= known[1]) | np.isnan(made)).all()
+
+
+def test_smote_of_a_large_class_takes_a_sample_of_donors():
+    n = MAX_DONORS + 500
+    (rows,) = encode([table({"x": "numeric"}, x=np.random.default_rng(19).normal(size=n))], ["x"])
+    made, made_target = interpolated(
+        rows, np.zeros(n, dtype=np.int64) + (np.arange(n) < 50), {0: 400}, np.random.default_rng(3)
+    )
+    assert Counter(made_target.tolist()) == {0: 400}
+    assert scipy_stats.ks_2samp(made[:, 0], rows.numeric[:, 0]).pvalue > 0.01

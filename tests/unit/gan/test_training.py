@@ -36,7 +36,7 @@ def batches(n=40, seed=0):
     return Batches.of(ImageSet(images, codes, ("dark", "light")), (0, 255), CPU)
 
 
-def trained(settings, state=None, keep=lambda state: None):
+def trained(settings, state=None, keep=None):
     state = state or fresh(settings)
     train(state, batches(), batches(16, seed=1), settings, keep)
     return state

@@ -8,7 +8,7 @@ import torch
 
 from synthgen.config import CtganConfig
 from synthgen.datasets import Schema, Table
-from synthgen.errors import TrainingError
+from synthgen.errors import DataError, TrainingError
 from synthgen.synthesizers.ctgan import Ctgan
 from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_scores, gradient_penalty
@@ -126,6 +126,17 @@ def test_divergence_says_which_setting_to_change() -> None:
     with pytest.raises(TrainingError, match="diverged") as caught:
         train_networks(state, material, config(), Budget(5, 60.0, True), lambda state: None)
     assert caught.value.where == "synthesizer.learning_rate"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [([], "no column to learn"), (["code"], "9000 levels together")],
+)
+def test_a_table_that_cannot_be_learned_says_why(columns: list[str], message: str) -> None:
+    frame = pd.DataFrame({"code": [f"c{i}" for i in range(9_000)], "y": ["a", "b"] * 4_500})
+    data = Table(frame[[*columns, "y"]], Schema(dict.fromkeys([*columns, "y"], "categorical"), label="y"))
+    with pytest.raises(DataError, match=message):
+        fit(data, config(budget_steps=1))
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,11 @@ def test_coverage_sees_lost_modes_that_distances_within_a_class_may_not(evaluate
 
 def test_wrong_labels_lower_agreement_below_the_rule_and_fresh_images_stay_near_zero(evaluate, digits):
     right = class_agreement(evaluate(digits["fresh"]))
-    wrong = class_agreement(evaluate(with_wrong_labels(digits["fresh"], 0.3)))
+    wrong = class_agreement(evaluate(with_wrong_labels(digits["fresh"], 0.4)))
     assert right.detail["mean_difference"] == pytest.approx(0, abs=0.03)
     assert right.high > -0.02
     assert wrong.high < -0.02
-    assert wrong.detail["mean_difference"] == pytest.approx(-0.27, abs=0.06)
+    assert wrong.detail["mean_difference"] == pytest.approx(-0.36, abs=0.08)
 
 
 def test_agreement_is_judged_only_where_there_are_synthetic_images_and_says_that_they_are_few(evaluate, digits):
