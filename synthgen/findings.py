@@ -89,6 +89,8 @@ class Rule:
         match self.relation:
             case "ratio":
                 return f"{sign} {bound:g} × real"
+            case "difference" if not bound:
+                return f"{sign} real"
             case "difference":
                 return f"{sign} real {'+' if (bound or 0) >= 0 else '−'} {abs(bound or 0):g}"
             case _:

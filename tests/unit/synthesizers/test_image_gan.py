@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -77,11 +76,6 @@ def test_without_labels_classes_are_as_frequent_as_in_train(model):
     assert not np.any(sample.codes == 2)
 
 
-def test_no_images_are_an_empty_set_of_the_same_kind(model):
-    sample = model.sample(0, np.empty(0, dtype="<U5"), np.random.default_rng(0))
-    assert sample.images.shape == (0, 1, 8, 8)
-
-
 @pytest.mark.parametrize(
     ("label", "message"),
     [("lihgt", "did you mean 'light'"), ("never seen", "known: 'dark', 'light'")],
@@ -89,28 +83,6 @@ def test_no_images_are_an_empty_set_of_the_same_kind(model):
 def test_a_class_that_was_not_learned_is_refused_with_the_known_ones(model, label, message):
     with pytest.raises(ModelError, match=message):
         model.sample(1, np.array([label]), np.random.default_rng(0))
-
-
-def test_sample_and_save_before_fit_say_so(tmp_path):
-    with pytest.raises(ModelError, match="has not been fitted"):
-        drawn(ImageGan(config()))
-    with pytest.raises(ModelError, match="has not been fitted"):
-        ImageGan(config()).save(tmp_path)
-
-
-def test_same_seed_same_bytes_and_another_seed_other_bytes(model):
-    again = fitted()
-    assert drawn(model).fingerprint() == drawn(again).fingerprint()
-    assert drawn(model).fingerprint() != drawn(model, seed=2).fingerprint()
-    assert drawn(model).fingerprint() != drawn(fitted(seed=1)).fingerprint()
-
-
-def test_global_random_state_is_untouched(tmp_path):
-    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it is what must not move
-    fitted().save(tmp_path)
-    drawn(ImageGan.load(tmp_path))
-    assert torch.equal(torch.random.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002 - as above
 
 
 def test_a_loaded_model_draws_the_same_images(model, tmp_path):
