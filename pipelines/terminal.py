@@ -73,6 +73,7 @@ class LineHandler(_StageHandler):
     def __init__(self) -> None:
         super().__init__()
         self._last = 0.0
+        self._finished: set[str] = set()
 
     def show_tick(self, tick: Tick) -> None:
         if self._is_due():
@@ -81,7 +82,9 @@ class LineHandler(_StageHandler):
 
     def show_stage(self, stage: str, state: str, step: str) -> None:
         if not step:
-            self._print(f"{stage:>9} {state}")
+            if stage not in self._finished:
+                self._print(f"{stage:>9} {state}")
+            self._finished |= {stage} if state != "running" else set()
         elif self._is_due():
             self._print(f"{stage:>9} {step}")
 

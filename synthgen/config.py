@@ -97,9 +97,9 @@ class CtganConfig(_Trained):
     kind: Literal["ctgan"]
     bins: Annotated[int, Field(ge=2, le=256)] | None = None
     batch_size: Annotated[int, Field(ge=20, le=20_000)] = 500
-    latent: Annotated[int, Field(ge=2, le=1024)] = 128
-    width: Annotated[int, Field(ge=8, le=2048)] = 256
-    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+    latent: Annotated[int, Field(ge=2, le=1024)] = 32
+    width: Annotated[int, Field(ge=8, le=2048)] = 128
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 6e-3
     critic_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
 
 

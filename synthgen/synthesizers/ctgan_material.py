@@ -55,9 +55,13 @@ class Material:
         is_stratified = len(counts) <= _MAX_STRATA and len(counts) * (groups.width + len(counts)) ** 2 <= _MAX_MOMENTS
         strata = batch.tolist() if is_stratified else [int(batch.sum())]
         share = batch / batch.sum()
-        target = _moments(groups, rows, counts)
-        if not is_stratified:
-            target = (target * _column(share, device)).sum(dim=0, keepdim=True)
+        of_class = (
+            _class_moments(groups, part, k, len(counts)) for k, part in enumerate(torch.split(rows, counts.tolist()))
+        )
+        if is_stratified:
+            target = torch.stack(list(of_class))
+        else:
+            target = sum((m * s for m, s in zip(of_class, share.tolist(), strict=True)), torch.zeros(()))[None]
         # Strata count by their share, so that the sum is that of the whole batch.
         weight = _off_block(groups, len(counts)) / (target + _RARE_SHARE)
         if is_stratified:
@@ -98,18 +102,15 @@ def _batch_counts(counts: Index, batch_size: int) -> Index:
     return np.asarray(rows, dtype=np.int64)
 
 
-def _moments(groups: Groups, rows: Tensor, counts: Index) -> Tensor:
+def _class_moments(groups: Groups, rows: Tensor, k: int, class_count: int) -> Tensor:
+    width = groups.width + class_count
+    total = torch.zeros(width, width, device=rows.device)
     # In slices: the one-hot rows of a large table would not fit into memory.
-    parts = []
-    for k, part in enumerate(torch.split(rows, counts.tolist())):
-        total = torch.zeros(groups.width + len(counts), groups.width + len(counts), device=rows.device)
-        for piece in torch.split(part, 16_384):
-            condition = torch.zeros(len(piece), len(counts), device=rows.device)
-            condition[:, k] = 1.0
-            full = torch.cat([groups.one_hot(piece), condition], dim=1)
-            total += cooccurrence(full, [len(full)])[0] * len(full)
-        parts.append(total / max(len(part), 1))
-    return torch.stack(parts)
+    for piece in torch.split(rows, 16_384):
+        condition = torch.zeros(len(piece), class_count, device=rows.device)
+        condition[:, k] = 1.0
+        total += cooccurrence(torch.cat([groups.one_hot(piece), condition], dim=1), [len(piece)])[0] * len(piece)
+    return total / max(len(rows), 1)
 
 
 def _off_block(groups: Groups, class_count: int) -> Tensor:

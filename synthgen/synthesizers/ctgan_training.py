@@ -81,7 +81,8 @@ class State:
         """Untrained networks; the generator starts at the marginals."""
         width, classes = material.groups.width, material.class_count
         generator = build_generator(config.latent + classes, config.width, width, rng)
-        marginals = material.groups.one_hot(material.codes[:100_000]).mean(dim=0)
+        # How often a level comes with any class is how often it comes.
+        marginals = material.target[:, :width, width:].sum(dim=2).mean(dim=0)
         with torch.no_grad():
             output_layer(generator).bias.copy_(torch.log(marginals + 1e-4))
         critic = build_critic(width + classes, config.width, rng)
