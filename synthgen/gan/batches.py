@@ -1,4 +1,4 @@
-"""The training images as one tensor on the device, and random batches gathered from it."""
+"""The training images as one tensor on the device, and class-balanced batches gathered from it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,13 +8,10 @@ from torch import Tensor
 
 from synthgen.datasets import ImageSet
 
-# Drawing probability of a class ~ count ** 0.5: between as-is and balanced, see IMBALANCE in the tests' numbers.
-_CLASS_POWER = 0.5
-
 
 @dataclass(frozen=True)
 class Batches:
-    """Images to draw from, with rare classes drawn more often than they occur.
+    """Images to draw from.
 
     Attributes:
         images: uint8 or uint16 [n, c, *size]; one byte or two per value, scaled only after the gather.
@@ -30,13 +27,15 @@ class Batches:
     high: int
 
     @classmethod
-    def of(
-        cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device, power: float = _CLASS_POWER
-    ) -> Self:
-        """The images of a set, on the device."""
+    def of(cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device) -> Self:
+        """The images of a set, on the device; every class that has images is drawn equally often.
+
+        MNIST with 40 images of three digits and 300 of the others, 67,000 images shown: coverage of the rare digits
+        is .91, with the square root of the frequency .83, with the frequency .81; of the others .92, .88, .88.
+        """
         codes = torch.from_numpy(data.codes).to(device)
         counts = torch.bincount(codes, minlength=len(data.classes)).double()
-        weights = counts[codes] ** (power - 1)
+        weights = 1 / counts[codes]
         cumulative = weights.cumsum(0) / weights.sum()
         return cls(torch.from_numpy(data.images).to(device), codes, cumulative, *pixel_range)
 

@@ -18,6 +18,7 @@ from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
 from synthgen.gan.networks import Block, Generator, NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
+from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
 from synthgen.synthesizers.model_files import read_model, write_model
 
@@ -82,7 +83,9 @@ class ImageGan:
         if checkpoint:
             load_checkpoint(state, checkpoint, key)
         held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
-        train_gan(state, Batches.of(train, facts.pixel_range, device), held_out, self.config, keep)
+        batches = Batches.of(train, facts.pixel_range, device)
+        with suitable_threads(spec.size, device):
+            train_gan(state, batches, held_out, self.config, keep)
         self._generator, self._facts, self._history = state.average, facts, state.history
         return self
 

@@ -11,7 +11,7 @@ from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
 from synthgen.gan.networks import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
-from synthgen.gan.training import budget_share, logit_gap, train, update_average
+from synthgen.gan.training import budget_share, logit_gap, suitable_threads, train, update_average
 
 CPU = torch.device("cpu")
 SPEC = NetworkSpec(size=(8, 8), channels=1, classes=2, block="deconv", width=4, latent=4)
@@ -184,3 +184,11 @@ def test_logit_gap_is_where_held_out_images_stand_between_train_and_fake(unseen,
         state.generator.head.weight.zero_()
         state.generator.head.bias.fill_(-20.0)  # black
     assert logit_gap(state, grey(200), grey(unseen)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("size", "changes"), [((28, 28), True), ((8, 8, 8), True), ((64, 64), False)])
+def test_small_images_train_on_one_thread_and_the_number_is_restored(size, changes):
+    before = torch.get_num_threads()
+    with suitable_threads(size, CPU):
+        assert torch.get_num_threads() == (1 if changes else before)
+    assert torch.get_num_threads() == before
