@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from synthgen.runs import Workspace
+from synthgen.tracking import quiet_settings
 
 
 def bootstrap(workspace: Workspace) -> None:
@@ -21,11 +22,7 @@ def bootstrap(workspace: Workspace) -> None:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "synthgen",
         "PREFECT_CLI_PROMPT": "false",
-        "MLFLOW_TRACKING_URI": workspace.mlflow_uri,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        **quiet_settings(workspace),
     }
     for key, value in defaults.items():
         os.environ.setdefault(key, value)

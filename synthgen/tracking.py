@@ -32,6 +32,8 @@ def quiet_settings(workspace: Workspace) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # The default of 7 lets a server that is down hold up a finished run for minutes.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     }
 
 

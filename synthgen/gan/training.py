@@ -21,9 +21,8 @@ _TICKS = 50
 _PENALTY_EVERY = 4
 # The average follows faster at first, or it would hold on to untrained weights. Source: Karras 2020, arXiv:2006.06676.
 _AVERAGE_WARMUP = 0.05
-_MONITOR_IMAGES = 128
-# Up to this size a step is too short to share: two threads made 1,120 images per second where one made 1,130,
-# and 50-300 beside other work, because each waits for the other. At 64 px they are worth 1.4x on an idle machine.
+_MONITOR_IMAGES = 64
+# Up to this size a step is too short to share: two threads made 1,120 images per second where one made 1,130.
 _ONE_THREAD_PIXELS = 32 * 32
 
 
@@ -65,13 +64,14 @@ def train(
         if int(last * _TICKS) == int(share * _TICKS):
             continue
         steps, seconds = state.step - before[0], state.seconds - before[1]
+        shown = steps * config.batch_size
         numbers = _numbers(state, (sums / steps).tolist(), config)
         if held_out is not None:
             gap = logit_gap(state, batches, held_out)
-            state.policy = state.policy.adapted(gap)
+            state.policy = state.policy.adapted(gap, shown)
             numbers |= {"logit_gap": gap, "augmentation": state.policy.strength}
         state.history.append({"step": state.step, "images": state.images, "seconds": state.seconds, **numbers})
-        report(_tick(state, config, share, steps * config.batch_size / seconds, numbers))
+        report(_tick(state, config, share, shown / seconds, numbers))
         if keep is not None:
             keep(state)
         sums.zero_()
@@ -162,10 +162,12 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def suitable_threads(size: Sequence[int], device: torch.device) -> Iterator[None]:
-    """One thread for small images on a CPU, else torch's own number; restored on leaving."""
+    """One thread for small images on a CPU, else one fewer than torch would take; restored on leaving."""
     before = torch.get_num_threads()
-    if device.type == "cpu" and math.prod(size) <= _ONE_THREAD_PIXELS:
-        torch.set_num_threads(1)
+    if device.type == "cpu":
+        # One core stays free: threads that outnumber free cores wait for each other, and beside one busy process
+        # 64 px images came at 14-70 per second from two threads, at 180 from one.
+        torch.set_num_threads(1 if math.prod(size) <= _ONE_THREAD_PIXELS else max(1, before - 1))
     try:
         yield
     finally:

@@ -121,7 +121,8 @@ def test_a_failure_is_tracked_as_a_failure(space: Workspace, monkeypatch: pytest
 
 
 def test_a_tracking_store_out_of_reach_costs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/no/such/folder/mlflow.db")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     outcome = run_augmentation(config(), Workspace(tmp_path / "space"), force=True)
     assert outcome.mlflow_run_id is None
     assert outcome.dataset_dir is not None

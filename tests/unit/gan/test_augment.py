@@ -71,8 +71,8 @@ def test_same_seed_same_images():
     [(0.0, 0.0, 0.0), (0.0, 0.9, 0.05), (0.5, 0.9, 0.55), (0.5, 0.1, 0.45), (0.8, 2.0, 0.8), (0.02, -1.0, 0.0)],
 )
 def test_strength_follows_overfitting_between_zero_and_the_limit(strength, gap, expected):
-    assert Policy(strength).adapted(gap).strength == pytest.approx(expected)
+    assert Policy(strength).adapted(gap, 25_000).strength == pytest.approx(expected)
 
 
 def test_adaptation_keeps_what_the_dataset_allows():
-    assert Policy(0.1, mirror=True).adapted(0.9).mirror
+    assert Policy(0.1, mirror=True).adapted(0.9, 1).mirror

@@ -41,7 +41,7 @@ def wine(tmp_path: Path) -> Path:
         (["run", "nowhere.yaml"], "config file 'nowhere.yaml' does not exist"),
         (["run", "{wine}", "-s", "sede=1"], "key 'sede' is not known; did you mean 'seed'?"),
         (
-            ["run", "{wine}", "-s", "plan.kind=per_class", "-s", "plan.per_class={class_9: 3}"],
+            ["run", "{wine}", "-s", "plan.kind=per_class", "-s", "plan.per_class={clas_0: 3}"],
             "did you mean 'class_0'?",
         ),
         (["run", "{wine}", "-s", "gates=[{metric: c2st, at_most: 1}]"], "did you mean 'c2st_auc'?"),
