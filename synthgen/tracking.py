@@ -29,6 +29,7 @@ def quiet_settings(workspace: Workspace) -> dict[str, str]:
     return {
         "MLFLOW_TRACKING_URI": workspace.mlflow_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
