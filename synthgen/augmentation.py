@@ -68,6 +68,7 @@ def run_augmentation(
     """
     started = time.monotonic()
     run = Run.create(workspace, config, stages.config_hash(config))
+    run.update(unit="images" if config.modality == "images" else "rows")
     mlflow_run_id = call(tracking.start, config, run, workspace, dict(links or {}))
     try:
         artifacts = _build(config, workspace, run, call)

@@ -68,7 +68,8 @@ def _state(report: Report, emitted: bool | None) -> str:
         return "Nothing was emitted"
     made, real = report.provenance.get("synthetic_rows"), report.provenance.get("split_rows", {}).get("train")
     beside = f" beside {real:,} real ones" if real else ""
-    return f"Emitted {made:,} synthetic rows{beside}" if made else "Emitted"
+    unit = report.provenance.get("unit", "rows")
+    return f"Emitted {made:,} synthetic {unit}{beside}" if made else "Emitted"
 
 
 def _subjects(judgements: Sequence[Judgement]) -> str:
