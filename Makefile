@@ -12,7 +12,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 quickstart: $(INSTALLED)
-	-$(BIN)/synthgen run configs/breast-cancer.yaml configs/mnist.yaml
+	@# Exit codes 3 and 4 are verdicts, not failures of the quickstart.
+	@$(BIN)/synthgen run configs/breast-cancer.yaml configs/mnist.yaml; code=$$?; test $$code -ne 1 -a $$code -ne 2
 
 test: $(INSTALLED)
 	$(BIN)/pytest
@@ -26,7 +27,8 @@ lint: $(INSTALLED)
 check: lint test
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/quickstart.py
+	$(BIN)/python benchmarks/synthesizers.py configs/breast-cancer.yaml ctgan ctgan-library marginals copies --minutes 0.5
+	$(BIN)/python benchmarks/synthesizers.py configs/mnist.yaml image-gan marginals copies --minutes 1
 
 ui: $(INSTALLED)
 	$(BIN)/synthgen ui
