@@ -33,7 +33,7 @@ def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
     """Runs with id, name, state, verdict, duration and what was emitted."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Run", "Name", "State", "Verdict", "Seconds", "Dataset"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=column == "Run", overflow="fold")
     for record in records:
         verdict = record.get("verdict")
         table.add_row(
