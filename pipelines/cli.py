@@ -200,6 +200,7 @@ def sample(
     *,
     rows: int | None = None,
     per_class: Annotated[list[str] | None, Parameter(help="LABEL=N, repeatable.")] = None,
+    where: Annotated[list[str] | None, Parameter(help="COLUMN=VALUE that every row has, repeatable; tables.")] = None,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     workspace: WorkspaceOption = None,
@@ -209,9 +210,10 @@ def sample(
     These rows are as the model draws them: not curated and not judged.
     """
     from pipelines.bootstrap import workspace_at
-    from pipelines.drawing import draw
+    from pipelines.drawing import Request, draw
 
-    written = draw(workspace_at(workspace), model, rows=rows, per_class=per_class or [], seed=seed, target=output)
+    request = Request(rows=rows, per_class=per_class or (), where=where or ())
+    written = draw(workspace_at(workspace), model, request, seed=seed, target=output)
     out.print(f"wrote {written:,} rows to {output}", highlight=False, soft_wrap=True)
     return 0
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,31 +13,61 @@ from synthgen.exporters import EXPORTERS
 from synthgen.exporters.parts import Part
 from synthgen.runs import Workspace, find_run
 from synthgen.stats import named_rng
-from synthgen.synthesizers import load_synthesizer
+from synthgen.synthesizers import ConditionalSynthesizer, Synthesizer, load_synthesizer
 
 _FORMAT_OF_SUFFIX = {".parquet": "parquet", ".csv": "csv", ".npz": "npz", "": "folder"}
 
 
-def draw(
-    workspace: Workspace, model: str, *, rows: int | None, per_class: Sequence[str], seed: int, target: Path
-) -> int:
+@dataclass(frozen=True)
+class Request:
+    """So many rows, or so many of each class (`LABEL=N`); with these values in columns (`COLUMN=VALUE`)."""
+
+    rows: int | None
+    per_class: Sequence[str]
+    where: Sequence[str]
+
+
+def draw(workspace: Workspace, model: str, request: Request, *, seed: int, target: Path) -> int:
     """Write rows drawn from the model to `target`; how many.
 
     Raises:
         UsageError: neither rows nor per_class is given, the target exists, or its suffix does not fit the data.
+        ModelError: the model does not reach the values that are asked for.
     """
     if target.exists():
         raise UsageError(f"{target} exists already", where=str(target), hint="choose another name with -o")
-    labels = _labels(per_class)
-    count = rows if labels is None else len(labels)
+    labels = _labels(request.per_class)
+    count = request.rows if labels is None else len(labels)
     if not count or count < 1:
         raise UsageError("sample needs --rows N or --per-class LABEL=N, at least 1")
-    if rows is not None and rows != count:
-        raise UsageError(f"--rows is {rows} but --per-class adds up to {count}: give one of them")
+    if request.rows is not None and request.rows != count:
+        raise UsageError(f"--rows is {request.rows} but --per-class adds up to {count}: give one of them")
     synthesizer = load_synthesizer(_model_folder(workspace, model))
-    data = synthesizer.sample(count, labels, named_rng(seed, "sample/command"))
+    rng = named_rng(seed, "sample/command")
+    data = _conditioned(synthesizer, count, labels, request.where, rng)
     _write(data, target, model)
     return count
+
+
+def _conditioned(
+    synthesizer: Synthesizer, count: int, labels: Labels | None, where: Sequence[str], rng: np.random.Generator
+) -> Data:
+    if not where:
+        return synthesizer.sample(count, labels, rng)
+    if not isinstance(synthesizer, ConditionalSynthesizer):
+        raise UsageError("this model takes no --where", where="--where", hint="ctgan, autoregressive, cart and tvae do")
+    return synthesizer.sample_where(count, labels, _values(where), rng)
+
+
+def _values(where: Sequence[str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for item in where:
+        name, separator, value = item.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--where {item!r} must read COLUMN=VALUE, for example --where city=Oslo")
+        # Nothing after the sign asks for a missing value.
+        values[name] = value if value else None
+    return values
 
 
 def _model_folder(workspace: Workspace, model: str) -> Path:

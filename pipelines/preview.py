@@ -11,10 +11,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from synthgen.config import RunConfig
+from synthgen.curation.choice import candidates_of
 from synthgen.curation.plan import planned_counts
 from synthgen.datasets import Data, Ingested, Splits, Table
 from synthgen.findings import Problem, Rule
 from synthgen.gates import rules_for
+from synthgen.metrics import Modality
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stages import modality_of, present_classes
@@ -48,7 +50,7 @@ def look(config: RunConfig) -> Plan:
     ingested = read(config.source, seed=config.seed, split_column=config.split.column)
     splits = split(ingested, config.split, named_rng(config.seed, "split"))
     modality = modality_of(splits.train)
-    model = create(config.synthesizer, splits.train)
+    create(config.synthesizer, splits.train)
     found = [Problem(**{str(key): value for key, value in item.items()}) for item in ingested.problems]  # type: ignore[arg-type]  # JSON of a Problem
     return Plan(
         name=config.name,
@@ -56,11 +58,18 @@ def look(config: RunConfig) -> Plan:
         shape=_shape(ingested.data),
         columns=_columns(ingested),
         classes=_classes(config, splits),
-        synthesizer=type(model).__name__,
+        synthesizer=_model(config, modality),
         training=_training(config),
         gates=rules_for(modality, config.purpose, config.gates),
         problems=[*found, *split_problems(splits)],
     )
+
+
+def _model(config: RunConfig, modality: Modality) -> str:
+    if modality == "images":
+        return "image-gan" if config.synthesizer.kind == "auto" else config.synthesizer.kind
+    kinds = [candidate.kind for candidate in candidates_of(config.synthesizer)]
+    return kinds[0] if len(kinds) == 1 else f"the best of {', '.join(kinds)}"
 
 
 def _shape(data: Data) -> str:

@@ -72,7 +72,7 @@ def run_augmentation(
     mlflow_run_id = call(tracking.start, config, run, workspace, dict(links or {}))
     try:
         artifacts = _build(config, workspace, run, call)
-        report = call(stages.judge_run, config, run, artifacts["split"], artifacts["evaluate"])
+        report = call(stages.judge_run, config, run, artifacts["split"], artifacts["curate"], artifacts["evaluate"])
         dataset = call(stages.emit, config, run, artifacts["split"], artifacts["curate"], report, force=force)
         page = call(stages.write_report, config, run, report, artifacts)
     except BaseException as error:

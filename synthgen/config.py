@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from synthgen.errors import ConfigError, name_list, nearest_name
 
@@ -23,6 +23,72 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+# Truth values before numbers: True must not become 1. None stands for a missing value.
+Scalar = bool | int | float | str | None
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a column is named twice; different columns are needed")
+    return names
+
+
+class FixedCombinationsConfig(Section):
+    """No combination of values that the training rows do not have."""
+
+    kind: Literal["fixed_combinations"]
+    columns: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_different)]
+
+
+class InequalityConfig(Section):
+    """`low` is at most `high` (below it if strict) wherever both are known."""
+
+    kind: Literal["inequality"]
+    low: str
+    high: str
+    strict: bool = False
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> "InequalityConfig":
+        _different((self.low, self.high))
+        return self
+
+
+class FormulaConfig(Section):
+    """A column that follows from others by + - * /, numbers and round(); names with spaces stand in backticks."""
+
+    kind: Literal["formula"]
+    column: str
+    formula: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+class ImpliedConfig(Section):
+    """Rows with all values of `when` have all values of `then`."""
+
+    kind: Literal["implied"]
+    when: Annotated[dict[str, Scalar], Field(min_length=1)]
+    then: Annotated[dict[str, Scalar], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _condition_is_not_its_own_result(self) -> "ImpliedConfig":
+        both = sorted(self.when.keys() & self.then.keys())
+        if both:
+            raise ValueError(f"column {both[0]!r} is named under when and under then, one of the two is allowed")
+        return self
+
+
+class UniqueConfig(Section):
+    """No two synthetic rows of one draw are equal in these columns."""
+
+    kind: Literal["unique"]
+    columns: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_different)]
+
+
+Constraint = FixedCombinationsConfig | InequalityConfig | FormulaConfig | ImpliedConfig | UniqueConfig
+_TaggedConstraint = Annotated[Constraint, Field(discriminator="kind")]
+_CONSTRAINTS: TypeAdapter[tuple[Constraint, ...]] = TypeAdapter(tuple[_TaggedConstraint, ...])
+
+
 class TableSource(Section):
     """A CSV (also gzipped) or parquet file."""
 
@@ -35,8 +101,33 @@ class TableSource(Section):
     protected: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     types: dict[str, ColumnKind] = {}
+    constraints: tuple[_TaggedConstraint, ...] = ()
+    max_rows: Annotated[int, Field(ge=10)] | None = 1_000_000
     delimiter: str | None = None
     encoding: str | None = None
+
+    @model_validator(mode="after")
+    def _label_is_drawn_not_derived(self) -> "TableSource":
+        if any(self.label in _derived_columns(constraint) for constraint in self.constraints):
+            raise ValueError(
+                f"constraints: the label {self.label!r} is asked for, never derived;"
+                " it may stand under `when` of implied and under `columns` of unique"
+            )
+        return self
+
+
+def _derived_columns(constraint: Constraint) -> Sequence[str]:
+    match constraint:
+        case FixedCombinationsConfig():
+            return constraint.columns
+        case InequalityConfig():
+            return (constraint.low, constraint.high)
+        case FormulaConfig():
+            return (constraint.column,)
+        case ImpliedConfig():
+            return tuple(constraint.then)
+        case UniqueConfig():
+            return ()
 
 
 class ImageSource(Section):
@@ -91,16 +182,76 @@ class AutoConfig(_Trained):
     kind: Literal["auto"] = "auto"
 
 
-class CtganConfig(_Trained):
-    """Conditional tabular GAN (Xu 2019) over binned codes, with pairwise moments matched."""
+class _OverCodes(_Trained):
+    """A table model over categorical codes. `inside` says how values get their place in a bin."""
+
+    bins: Annotated[int, Field(ge=2, le=256)] | None = None
+    inside: Literal["trees", "uniform"] = "trees"
+
+
+class DpConfig(Section):
+    """(epsilon, delta)-differential privacy of the fitted model against one training row more or less."""
+
+    epsilon: Annotated[float, Field(gt=0, le=1_000)]
+    delta: Annotated[float, Field(gt=0, le=1e-3)] = 1e-6
+
+
+class CtganConfig(_OverCodes):
+    """Conditional tabular GAN (Xu 2019) over binned codes. `head`: columns see the columns before them."""
 
     kind: Literal["ctgan"]
-    bins: Annotated[int, Field(ge=2, le=256)] | None = None
     batch_size: Annotated[int, Field(ge=20, le=20_000)] = 500
     latent: Annotated[int, Field(ge=2, le=1024)] = 32
     width: Annotated[int, Field(ge=8, le=2048)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 6e-3
     critic_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
+    head: bool = True
+    dp: DpConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dp_has_defaults_of_its_own(cls, raw: object) -> object:
+        if isinstance(raw, Mapping) and raw.get("dp") is not None:
+            return {"head": False, "critic_weight": 0.0, "inside": "uniform", **raw}
+        return raw
+
+    @model_validator(mode="after")
+    def _dp_looks_at_no_raw_row(self) -> "CtganConfig":
+        if self.dp is not None and (self.head or self.critic_weight > 0 or self.inside != "uniform"):
+            raise ValueError("dp allows neither head, critic_weight nor inside: trees, which look at raw rows")
+        return self
+
+
+class AutoregressiveConfig(_OverCodes):
+    """A small network per column over the codes of the columns before it, by maximum likelihood."""
+
+    kind: Literal["autoregressive"]
+    width: Annotated[int, Field(ge=8, le=2048)] = 64
+    embedding: Annotated[int, Field(ge=2, le=256)] = 8
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    batch_size: Annotated[int, Field(ge=8, le=20_000)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 3e-3
+    epochs: Annotated[float, Field(gt=0, le=10_000)] = 8
+
+
+class CartConfig(_OverCodes):
+    """Sequential classification trees with smoothed leaves, after R's synthpop (Nowok 2016): a classical control."""
+
+    kind: Literal["cart"]
+    leaf_rows: Annotated[int, Field(ge=5, le=10_000)] = 25
+
+
+class TvaeConfig(_OverCodes):
+    """The variational autoencoder of the ctgan package (Xu 2019) over the codes."""
+
+    kind: Literal["tvae"]
+    latent: Annotated[int, Field(ge=2, le=1024)] = 32
+    width: Annotated[int, Field(ge=8, le=2048)] = 128
+    batch_size: Annotated[int, Field(ge=20, le=20_000)] = 500
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 2e-3
+
+
+CodeModelConfig = CtganConfig | AutoregressiveConfig | CartConfig | TvaeConfig
 
 
 class CtganLibraryConfig(_Trained):
@@ -137,7 +288,19 @@ class MarginalsConfig(Section):
     kind: Literal["marginals"]
 
 
-SynthesizerConfig = AutoConfig | CtganConfig | CtganLibraryConfig | ImageGanConfig | CopiesConfig | MarginalsConfig
+SynthesizerConfig = (
+    AutoConfig
+    | CtganConfig
+    | AutoregressiveConfig
+    | CartConfig
+    | TvaeConfig
+    | CtganLibraryConfig
+    | ImageGanConfig
+    | CopiesConfig
+    | MarginalsConfig
+)
+
+_SYNTHESIZER: TypeAdapter[SynthesizerConfig] = TypeAdapter(Annotated[SynthesizerConfig, Field(discriminator="kind")])
 
 # Measured as they come: curation would hide what a control is there to show.
 CONTROL_KINDS = frozenset({"ctgan-library", "copies", "marginals"})
@@ -171,7 +334,13 @@ class RatioPlan(Section):
     ratio: Annotated[float, Field(gt=0, le=100)]
 
 
-PlanConfig = BalancePlan | RowsPlan | PerClassPlan | RatioPlan
+class AutoPlan(Section):
+    """Of `balance` (of balanced classes: as many rows again) the share that helps a classifier most on valid, 0 too."""
+
+    kind: Literal["auto"]
+
+
+PlanConfig = BalancePlan | RowsPlan | PerClassPlan | RatioPlan | AutoPlan
 
 
 class CurationConfig(Section):
@@ -255,8 +424,11 @@ class RunConfig(Section):
 
     @property
     def is_curated(self) -> bool:
-        """Whether candidates are screened and calibrated; controls are not."""
-        return self.synthesizer.kind not in CONTROL_KINDS
+        """Whether candidates are screened and calibrated against real rows.
+
+        Controls are not, and under differential privacy no raw row may be looked at again.
+        """
+        return self.synthesizer.kind not in CONTROL_KINDS and getattr(self.synthesizer, "dp", None) is None
 
     @property
     def evaluation_size(self) -> EvaluationSize:
@@ -290,6 +462,16 @@ def parse_config(raw: Mapping[str, Any], *, where: str = "config") -> RunConfig:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(_explain(error, raw), where=where) from None
+
+
+def parse_synthesizer(raw: Mapping[str, Any]) -> SynthesizerConfig:
+    """The synthesizer section that a saved model holds."""
+    return _SYNTHESIZER.validate_python(dict(raw))
+
+
+def parse_constraints(raw: Sequence[Mapping[str, Any]]) -> tuple[Constraint, ...]:
+    """The constraints that a saved schema holds."""
+    return _CONSTRAINTS.validate_python(list(raw))
 
 
 def _parse_yaml(text: str, where: str) -> Any:
@@ -359,15 +541,27 @@ def _without_tags(location: list[str], raw: Mapping[str, Any]) -> list[str]:
         if isinstance(node, Mapping) and node.get("kind") == part and part not in node:
             continue
         kept.append(part)
-        node = node.get(part, {}) if isinstance(node, Mapping) else {}
+        node = _member(node, part)
     return kept
+
+
+def _member(node: Any, part: str) -> Any:
+    if isinstance(node, Mapping):
+        return node.get(part, {})
+    return node[int(part)] if isinstance(node, list | tuple) else {}
 
 
 def _section_fields(location: list[str]) -> Mapping[str, Any]:
     model: Any = RunConfig
     for part in location:
+        if get_origin(model) is tuple:
+            model = get_args(model)[0]
+            model = get_args(model)[0] if get_origin(model) is Annotated else model
+            continue
         tagged = {} if isinstance(model, type) else _members_by_kind(model)
         model = tagged[part] if part in tagged else model.model_fields[part].annotation
+        # X | None
+        model = next((member for member in get_args(model) if type(None) in get_args(model)), model)
     return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synthgen.config import ColumnKind
+from synthgen.config import ColumnKind, Constraint, parse_constraints
 
 Index = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.str_]
@@ -26,6 +27,7 @@ class Schema:
         kinds: every column in order, with its kind.
         label: the column to predict; None only for an audit without one.
         group: rows with the same value stay in one split; never synthesised.
+        constraints: what every row keeps, and every synthetic row has to.
     """
 
     kinds: Mapping[str, ColumnKind]
@@ -33,6 +35,21 @@ class Schema:
     group: str | None = None
     protected: Sequence[str] = ()
     secrets: Sequence[str] = ()
+    constraints: Sequence[Constraint] = ()
+
+    def state(self) -> dict[str, Any]:
+        """JSON-ready content; constraints only where there are any, as in files that were written before them."""
+        state = asdict(replace(self, constraints=()))
+        if not self.constraints:
+            del state["constraints"]
+            return state
+        return {**state, "constraints": [constraint.model_dump() for constraint in self.constraints]}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "Schema":
+        """The schema whose `state` this is."""
+        roles = {name: tuple(state[name]) for name in ("protected", "secrets")}
+        return cls(**{**state, **roles, "constraints": parse_constraints(state.get("constraints", ()))})
 
     @property
     def modelled(self) -> list[str]:
@@ -85,27 +102,26 @@ class Table:
         return np.asarray(pd.util.hash_pandas_object(self.modelled, index=False), dtype=np.uint64)
 
     def fingerprint(self) -> str:
-        """SHA-256 of schema, column types and all cells."""
-        digest = hashlib.sha256(json.dumps(asdict(self.schema), sort_keys=True, default=list).encode())
+        """SHA-256 of schema, column types, and a 64-bit hash of every cell."""
+        digest = hashlib.sha256(json.dumps(self.schema.state(), sort_keys=True, default=list).encode())
         for name in self.frame.columns:
             column = self.frame[name]
             digest.update(f"\x1e{name}\x1f{column.dtype}\x1f".encode())
             digest.update(column.isna().to_numpy(dtype=bool).tobytes())
-            digest.update("\x1f".join(column.dropna().astype(str)).encode(errors="surrogatepass"))
+            digest.update(np.asarray(pd.util.hash_pandas_object(column, index=False), dtype=np.uint64).tobytes())
         return digest.hexdigest()
 
     def save(self, directory: Path) -> None:
         """Write rows.parquet and schema.json."""
         directory.mkdir(parents=True, exist_ok=True)
         self.frame.to_parquet(directory / "rows.parquet", index=False)
-        (directory / "schema.json").write_text(json.dumps(asdict(self.schema), default=list))
+        (directory / "schema.json").write_text(json.dumps(self.schema.state(), default=list))
 
     @classmethod
     def load(cls, directory: Path) -> "Table":
         """The table that `save` wrote."""
         raw = json.loads((directory / "schema.json").read_text())
-        raw = {**raw, "protected": tuple(raw["protected"]), "secrets": tuple(raw["secrets"])}
-        return cls(pd.read_parquet(directory / "rows.parquet"), Schema(**raw))
+        return cls(pd.read_parquet(directory / "rows.parquet"), Schema.restore(raw))
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from synthgen import reports, tracking
-from synthgen.config import BuiltinSource, RunConfig
+from synthgen.config import AutoPlan, BuiltinSource, RunConfig, TableSource
+from synthgen.curation.choice import Choice, fit_best
 from synthgen.curation.plan import planned_counts
-from synthgen.curation.selection import OVERSAMPLING, Screen, curate
+from synthgen.curation.ratio import SHARES, choose_ratio, thinned
+from synthgen.curation.selection import OVERSAMPLING, CurationRecord, Screen, curate
 from synthgen.datasets import Data, Ingested, Labels, Splits, Table, class_counts, load_data
+from synthgen.errors import ConfigError
 from synthgen.exporters import emit_dataset
-from synthgen.findings import Finding, NotMeasured, Problem, Report, Verdict
+from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_for, verdict_of
 from synthgen.metrics import Evaluation, Modality, measure
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
@@ -48,6 +51,9 @@ def _source_inputs(config: RunConfig) -> dict[str, Any]:
     inputs: dict[str, Any] = {"source": source.model_dump(exclude={"path"}), "column": config.split.column}
     if isinstance(source, BuiltinSource):
         return {**inputs, "seed": config.seed}
+    if isinstance(source, TableSource) and source.max_rows is not None:
+        # The seed chooses the rows of a file that has more.
+        inputs["seed"] = config.seed
     path = Path(source.path)
     # A manifest of images speaks of the files around it.
     whole = path.parent if source.kind == "images" and path.suffix in (".csv", ".parquet") else path
@@ -74,6 +80,8 @@ def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     train = load_data(splits.directory / "train")
     rules_for(modality_of(train), config.purpose, config.gates)
     planned_counts(config.plan, present_classes(train))
+    if isinstance(config.plan, AutoPlan) and not isinstance(train, Table):
+        raise ConfigError("plan auto is for tables; images take balance, ratio, rows or per_class", where="plan.kind")
     create(config.synthesizer, train)
     return [ref.stage for ref in (data, splits) if not ref.reused]
 
@@ -88,14 +96,23 @@ def fit(config: RunConfig, workspace: Workspace, splits: Ref) -> Ref:
 
     def write(out: Path) -> None:
         parts = Splits.load(splits.directory)
-        model = create(config.synthesizer, parts.train)
-        model.fit(parts.train, parts.valid, named_rng(config.seed, "fit"), checkpoint=out / "checkpoint")
-        model.save(out / "model")
-        write_json(out / "history.json", list(model.history))
+        if isinstance(parts.train, Table) and isinstance(parts.valid, Table) and config.is_curated:
+            fit_best(config, parts.train, parts.valid, out)
+        else:
+            _fit_one(config, parts, out)
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
 
-    inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed}
+    curation = config.curation.model_dump() if config.modality == "table" else {}
+    inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed, **curation}
     return workspace.build("fit", inputs, write)
+
+
+def _fit_one(config: RunConfig, parts: Splits, out: Path) -> None:
+    model = create(config.synthesizer, parts.train)
+    model.fit(parts.train, parts.valid, named_rng(config.seed, "fit"), checkpoint=out / "checkpoint")
+    model.save(out / "model")
+    write_json(out / "history.json", list(model.history))
+    write_json(out / "choice.json", asdict(Choice(config.synthesizer.kind, calibrate=False, arms=[])))
 
 
 def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> Ref:
@@ -105,7 +122,7 @@ def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> 
         train = load_data(splits.directory / "train")
         synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "sample")
         for name, quota in _quotas(config, train).items():
-            labels = _repeated(quota, _oversampling(config, train))
+            labels = _repeated(quota, OVERSAMPLING if _choice(model).calibrate else 1)
             synthesizer.sample(len(labels), labels, rng).save(out / name)
 
     return workspace.build("sample", {"model": model, **_draw_inputs(config)}, write)
@@ -113,12 +130,7 @@ def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> 
 
 def _draw_inputs(config: RunConfig) -> dict[str, Any]:
     size = config.evaluation_size.max_rows
-    return {
-        "plan": config.plan.model_dump(),
-        "calibrate": config.curation.calibrate,
-        "probe": size,
-        "seed": config.seed,
-    }
+    return {"plan": config.plan.model_dump(), "probe": size, "seed": config.seed}
 
 
 def _quotas(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
@@ -130,8 +142,8 @@ def _quotas(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
     return quotas
 
 
-def _oversampling(config: RunConfig, train: Data) -> int:
-    return OVERSAMPLING if config.is_curated and config.curation.calibrate and isinstance(train, Table) else 1
+def _choice(model: Ref) -> Choice:
+    return Choice.load(model.directory / "choice.json")
 
 
 def _repeated(quota: Mapping[str, int], times: int) -> Labels:
@@ -142,29 +154,42 @@ def curate_candidates(config: RunConfig, workspace: Workspace, splits: Ref, mode
     """Choose what is emitted. Artifact: synthetic/, probe/ (tables), curation.json."""
 
     def write(out: Path) -> None:
-        if not config.is_curated:
-            shutil.copytree(
-                candidates.directory, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json")
-            )
-            write_json(out / "curation.json", {})
-            return
         parts = Splits.load(splits.directory)
-        synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
-        screen = Screen.of(parts.train, parts.valid, config.curation)
-        for name, quota in _quotas(config, parts.train).items():
-            drawn = load_data(candidates.directory / name)
-            chosen, record = curate(drawn, quota, _drawing(synthesizer), screen, config.curation, rng)
-            chosen.save(out / name)
-            if name == "synthetic":
-                write_json(out / "curation.json", asdict(record))
+        rng = named_rng(config.seed, "curate")
+        record = CurationRecord()
+        if config.is_curated:
+            record = _curate(config, parts, model, candidates, out)
+        else:
+            for name in _quotas(config, parts.train):
+                load_data(candidates.directory / name).save(out / name)
+        if isinstance(config.plan, AutoPlan):
+            record.ratio = _apply_ratio(parts, out / "synthetic", rng)
+        write_json(out / "curation.json", asdict(record))
 
     return workspace.build("curate", {"candidates": candidates, "curation": config.curation.model_dump()}, write)
 
 
-def _pass_through(candidates: Path, out: Path) -> None:
-    for folder in (path for path in candidates.iterdir() if path.is_dir()):
-        load_data(folder).save(out / folder.name)
-    write_json(out / "curation.json", {})
+def _curate(config: RunConfig, parts: Splits, model: Ref, candidates: Ref, out: Path) -> CurationRecord:
+    synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
+    screen = Screen.of(parts.train, parts.valid, config.curation)
+    curation = config.curation.model_copy(update={"calibrate": _choice(model).calibrate})
+    records = {}
+    for name, quota in _quotas(config, parts.train).items():
+        drawn = load_data(candidates.directory / name)
+        chosen, records[name] = curate(drawn, quota, _drawing(synthesizer), screen, curation, rng)
+        chosen.save(out / name)
+    return records["synthetic"]
+
+
+def _apply_ratio(parts: Splits, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
+    """Keep the share of the rows that helps most on valid; the smallest, for the report, when none helps."""
+    rows = load_data(folder)
+    assert isinstance(parts.train, Table)
+    assert isinstance(parts.valid, Table)
+    assert isinstance(rows, Table)
+    ratio = choose_ratio(parts.train, parts.valid, rows, rng)
+    thinned(rows, ratio.share or min(SHARES), rng).save(folder)
+    return asdict(ratio)
 
 
 def _drawing(synthesizer: Synthesizer) -> Callable[[Labels, np.random.Generator], Data]:
@@ -197,15 +222,23 @@ def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, An
     return [asdict(item) for item in items]
 
 
-def judge_run(config: RunConfig, run: Run, splits: Ref, evaluation: Ref) -> Report:
+def judge_run(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, evaluation: Ref) -> Report:
     """The findings under the gates, with provenance."""
     train = load_data(splits.directory / "train")
     raw = read_json(evaluation.directory / "findings.json")
     findings = [Finding(**item) for item in raw["findings"]]
     missing = [NotMeasured(**item) for item in raw["not_measured"]]
     judgements = judge(rules_for(modality_of(train), config.purpose, config.gates), findings, missing)
+    judgements += _plan_judgement(read_json(synthetic.directory / "curation.json").get("ratio"))
     problems = [Problem(**item) for item in read_json(splits.directory / "problems.json")]
     return Report(verdict_of(judgements), findings, judgements, missing, problems, run.record())
+
+
+def _plan_judgement(ratio: Mapping[str, Any] | None) -> list[Judgement]:
+    if not ratio:
+        return []
+    verdict = Verdict.PASS if ratio["share"] else Verdict.FAIL
+    return [Judgement("augmentation_share", "> 0 on valid", verdict, required=True, remark=ratio["reason"])]
 
 
 def may_emit(config: RunConfig, verdict: Verdict, *, force: bool) -> bool:
@@ -250,6 +283,7 @@ def write_report(config: RunConfig, run: Run, report: Report, artifacts: Mapping
         synthetic=load_data(artifacts["curate"].directory / "synthetic"),
         history=read_json(artifacts["fit"].directory / "history.json"),
         curation=read_json(artifacts["curate"].directory / "curation.json"),
+        choice=read_json(artifacts["fit"].directory / "choice.json"),
         dataset=str(run.dataset) if run.dataset.exists() else None,
         seconds={stage: ref.seconds for stage, ref in artifacts.items()},
     )

@@ -6,26 +6,43 @@ carry all the weight, and it says so instead.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
-import xgboost
 
 from synthgen.datasets import Index, Table
 from synthgen.errors import TrainingError
+from synthgen.metrics.classifiers import Examples, Trees, class_probabilities, in_threads
+from synthgen.metrics.formulas import dependent_pairs, formulas
+from synthgen.metrics.table_features import FeatureKind, encode
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.encoder import Encoder
 
 # Below this effective sample size (as a share of the rows wanted) calibrated rows are worse than plain ones.
 MIN_EFFECTIVE_SHARE = 0.3
+_RATIO = Trees(rounds=120, depth=6, learning_rate=0.15, leaf_rows=5)
 _FOLDS, _MAX_MARGIN, _MAX_WEIGHT = 2, 6.0, 50.0
 _SWEEPS, _FACTOR_LOW, _FACTOR_HIGH = 4, 0.2, 5.0
 # A table of two columns is a target only if its cells are filled; else raking would chase sampling noise.
 _ROWS_PER_CELL, _MAX_PAIRS = 5, 600
+# With fewer valid rows their loss is noise.
+_MIN_VALID_ROWS = 100
+# More real rows do not make the ratio better, only slower.
+_MAX_REAL_ROWS = 60_000
+
+
+@dataclass(frozen=True)
+class Real:
+    """The real rows that calibration may see: it fits train and stops where it no longer fits valid."""
+
+    train: Table
+    valid: Table
 
 
 def calibrate(
-    candidates: Table, train: Table, counts: Mapping[str, int], rng: np.random.Generator
+    candidates: Table, real: Real, counts: Mapping[str, int], rng: np.random.Generator
 ) -> tuple[Index, dict[str, float]]:
     """Positions of counts[class] candidates of each class, and how the choice went.
 
@@ -46,7 +63,7 @@ def calibrate(
         return np.empty(0, dtype=np.int64), nothing
     relevant = np.concatenate(list(members.values()))
     weights = np.zeros(len(candidates))
-    weights[relevant] = _weights(candidates.take(relevant), train, wanted, rng)
+    weights[relevant] = _weights(candidates.take(relevant), real, wanted, rng)
     effective = _effective_size(weights) / total
     applied = effective >= MIN_EFFECTIVE_SHARE
     if not applied:
@@ -62,14 +79,54 @@ def calibrate(
     return index, diagnostics
 
 
-def _weights(candidates: Table, train: Table, wanted: Mapping[str, int], rng: np.random.Generator) -> FloatArray:
-    encoder = Encoder.fit(train)
-    real, drawn = encoder.encode(train), encoder.encode(candidates)
-    real_weights, drawn_weights = _class_mix(train, wanted), _class_mix(candidates, wanted)
-    ratio = _density_ratio(real, drawn, real_weights, drawn_weights, rng)
-    weights = _capped(drawn_weights * ratio)
+def _weights(candidates: Table, real: Real, wanted: Mapping[str, int], rng: np.random.Generator) -> FloatArray:
+    # Bins that no tie refines: raking is about tables of values.
+    encoder = Encoder.fit(real.train, bins=_raking_bins(len(real.train)), ties=False)
+    train, valid = _at_most(real.train, rng), _at_most(encoder.known(real.valid), rng)
+    mixes = [_class_mix(part, wanted) for part in (train, valid, candidates)]
+    train_side, valid_side, drawn_side = _sides([train, valid, candidates], mixes)
+    weights = _capped(mixes[2] * _density_ratio(train_side, valid_side, drawn_side, rng))
     tables = _tables(encoder.sizes, len(train), rng)
-    return _raked(weights, drawn, real, real_weights, tables)
+    return _raked(weights, encoder.encode(candidates), encoder.encode(train), mixes[0], tables)
+
+
+def _at_most(table: Table, rng: np.random.Generator) -> Table:
+    rows = _MAX_REAL_ROWS
+    return table if len(table) <= rows else table.take(np.sort(rng.permutation(len(table))[:rows]))
+
+
+def _raking_bins(rows: int) -> int:
+    """Coarse bins, so that tables of two columns have filled cells; the coarser, the fewer rows there are."""
+    return 16 if rows >= 10_000 else 8 if rows >= 2_000 else 4
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a density ratio.
+
+    Attributes:
+        rows: float64 [n, d], values, codes of categories, and formulas of dependent columns.
+        kinds: of the columns.
+        weights: float64 [n], sum 1.
+    """
+
+    rows: FloatArray
+    kinds: Sequence[FeatureKind]
+    weights: FloatArray
+
+    def take(self, index: Index) -> "Side":
+        """The rows at these positions."""
+        return replace(self, rows=self.rows[index], weights=self.weights[index])
+
+
+def _sides(parts: Sequence[Table], weights: Sequence[FloatArray]) -> list[Side]:
+    encoded = encode(parts, parts[0].schema.modelled)
+    pairs = dependent_pairs(encoded[0])
+    quantities: list[FeatureKind] = ["q"] * (3 * len(pairs))
+    return [
+        Side(np.hstack([side.matrix(), formulas(side.numeric, pairs)]), side.kinds + quantities, weight)
+        for side, weight in zip(encoded, weights, strict=True)
+    ]
 
 
 def _class_mix(table: Table, wanted: Mapping[str, int]) -> FloatArray:
@@ -80,28 +137,38 @@ def _class_mix(table: Table, wanted: Mapping[str, int]) -> FloatArray:
     return weights / max(float(weights.sum()), 1e-300)
 
 
-def _density_ratio(
-    real: Index, drawn: Index, real_weights: FloatArray, drawn_weights: FloatArray, rng: np.random.Generator
-) -> FloatArray:
+def _density_ratio(train: Side, valid: Side, drawn: Side, rng: np.random.Generator) -> FloatArray:
     """p(real) / p(drawn) at each drawn row, float64 [n], by a classifier that was not trained on that row."""
-    fold = rng.permutation(len(drawn)) % _FOLDS
-    ratio = np.ones(len(drawn))
+    fold = rng.permutation(len(drawn.rows)) % _FOLDS
+    seeds = [int(rng.integers(2**31)) for _ in range(_FOLDS)]
+    jobs = []
     for k in range(_FOLDS):
-        others = rng.permutation(np.flatnonzero(fold != k))[: 2 * len(real)]
-        if len(others) == 0:
-            continue
-        share = drawn_weights[others] / max(float(drawn_weights[others].sum()), 1e-300)
-        # Both sides weigh as much as there are real rows, so that min_child_weight counts rows.
-        weight = np.concatenate([real_weights, share]) * len(real)
-        target = np.concatenate([np.ones(len(real)), np.zeros(len(others))])
-        model = xgboost.XGBClassifier(
-            n_estimators=120, max_depth=6, learning_rate=0.15, min_child_weight=5, subsample=0.8,
-            random_state=int(rng.integers(2**31)), verbosity=0,
-        )  # fmt: skip
-        model.fit(np.concatenate([real, drawn[others]]), target, sample_weight=weight)
-        margin = model.predict(drawn[fold == k], output_margin=True)
-        ratio[fold == k] = np.exp(np.clip(margin, -_MAX_MARGIN, _MAX_MARGIN))
+        learned = drawn.take(rng.permutation(np.flatnonzero(fold != k))[: 2 * len(train.rows)])
+        jobs.append(partial(_log_ratio, (train, learned), valid, drawn.take(np.flatnonzero(fold == k)), seeds[k]))
+    ratio = np.ones(len(drawn.rows))
+    for k, found in enumerate(in_threads(jobs)):
+        ratio[fold == k] = np.exp(np.clip(found, -_MAX_MARGIN, _MAX_MARGIN))
     return ratio
+
+
+def _log_ratio(known: tuple[Side, Side], valid: Side, asked: Side, seed: int) -> FloatArray:
+    """Log of p(real) / p(drawn) at the rows `asked`, by a classifier of the two known sides, real and drawn.
+
+    It stops where it no longer tells valid rows from drawn ones better: what it learns further are the training rows
+    themselves, and the candidates beside them would be favoured.
+    """
+    if min(len(known[1].rows), len(asked.rows)) == 0:
+        return np.zeros(len(asked.rows))
+    judge = _examples(valid, asked) if len(valid.rows) >= _MIN_VALID_ROWS else None
+    found = class_probabilities(_examples(*known), asked.rows, classes=2, trees=_RATIO, seed=seed, judge=judge)
+    return np.log(found[:, 1] + 1e-12) - np.log(found[:, 0] + 1e-12)
+
+
+def _examples(real: Side, drawn: Side) -> Examples:
+    # Both sides weigh as much as there are real rows, so that leaf_rows counts rows.
+    weights = [side.weights / max(float(side.weights.sum()), 1e-300) * len(real.rows) for side in (real, drawn)]
+    target = np.repeat(np.array([1, 0]), [len(real.rows), len(drawn.rows)])
+    return Examples(np.concatenate([real.rows, drawn.rows]), target, real.kinds, np.concatenate(weights))
 
 
 def _capped(weights: FloatArray) -> FloatArray:

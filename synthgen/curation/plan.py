@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from synthgen.config import BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan
+from synthgen.config import AutoPlan, BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan
 from synthgen.errors import ConfigError, unknown_name
+
+# Classes whose sizes differ by less than this share need no balancing.
+_UNEVEN = 0.2
 
 
 def planned_counts(plan: PlanConfig, train_counts: Mapping[str, int]) -> dict[str, int]:
@@ -22,6 +25,8 @@ def planned_counts(plan: PlanConfig, train_counts: Mapping[str, int]) -> dict[st
             counts = _proportional(plan.rows, train_counts)
         case RatioPlan():
             counts = _proportional(round(plan.ratio * sum(train_counts.values())), train_counts)
+        case AutoPlan():
+            counts = _full_plan(train_counts)
         case PerClassPlan():
             for name in plan.per_class:
                 if name not in train_counts:
@@ -35,6 +40,13 @@ def planned_counts(plan: PlanConfig, train_counts: Mapping[str, int]) -> dict[st
             hint="use plan: {kind: ratio, ratio: 0.5} to add rows of every class",
         )
     return wanted
+
+
+def _full_plan(train_counts: Mapping[str, int]) -> dict[str, int]:
+    """Every class up to the largest; of balanced classes as many again."""
+    largest = max(train_counts.values())
+    missing = {name: largest - count for name, count in train_counts.items()}
+    return missing if max(missing.values()) >= _UNEVEN * largest else dict(train_counts)
 
 
 def _proportional(total: int, train_counts: Mapping[str, int]) -> dict[str, int]:

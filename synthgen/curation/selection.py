@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synthgen.config import CurationConfig
-from synthgen.curation.calibrate import calibrate
+from synthgen.curation.calibrate import Real, calibrate
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
 from synthgen.metrics.privacy.near_copies import copy_threshold, nearest_correlation
@@ -33,6 +34,7 @@ class CurationRecord:
     rounds: int = 0
     dropped_per_class: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
+    ratio: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Screen:
     """What makes a candidate a copy: the keys of training rows and, for images, a correlation threshold."""
 
     train: Data
+    valid: Data
     train_keys: Keys
     threshold: float | None
 
@@ -49,7 +52,7 @@ class Screen:
         threshold = None
         if isinstance(train, ImageSet) and isinstance(valid, ImageSet) and config.near_copies == "drop":
             threshold = copy_threshold(valid, train)
-        return cls(train, np.unique(train.row_keys()), threshold)
+        return cls(train, valid, np.unique(train.row_keys()), threshold)
 
     def copies(self, candidates: Data, record: CurationRecord) -> Mask:
         """True for candidates that copy a training row; counts them in the record."""
@@ -134,7 +137,8 @@ def _choose(
     record: CurationRecord,
     rng: np.random.Generator,
 ) -> Data:
-    if config.calibrate and isinstance(pool, Table) and isinstance(screen.train, Table):
-        index, record.calibration = calibrate(pool, screen.train, quota, rng)
+    train, valid = screen.train, screen.valid
+    if config.calibrate and isinstance(pool, Table) and isinstance(train, Table) and isinstance(valid, Table):
+        index, record.calibration = calibrate(pool, Real(train, valid), quota, rng)
         return pool.take(rng.permutation(index))
     return _first_of_each(pool, quota)

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -117,5 +117,5 @@ def _manifest(parts: Sequence[Part], facts: Mapping[str, object]) -> dict[str, o
     if isinstance(data, ImageSet):
         shape |= {"image_shape": list(data.images.shape[1:]), "image_dtype": str(data.images.dtype)}
     else:
-        shape |= {"schema": asdict(data.schema), "dtypes": dtypes_of(parts)}
+        shape |= {"schema": data.schema.state(), "dtypes": dtypes_of(parts)}
     return {"format": "synthgen-dataset", "format_version": 1, **facts, **shape}

@@ -77,7 +77,7 @@ def read_index(folder: Path, manifest: dict[str, Any], split: str) -> pd.DataFra
 
 def schema_of(manifest: dict[str, Any]) -> Schema:
     """The schema of the widest table in the dataset."""
-    return Schema(**cast("dict[str, Any]", manifest["schema"]))
+    return Schema.restore(cast("dict[str, Any]", manifest["schema"]))
 
 
 def _dataset_folder(path: Path) -> Path:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import xgboost
@@ -15,16 +15,19 @@ from synthgen.stats import FloatArray
 
 T = TypeVar("T")
 
+_PATIENCE = 10
+
 
 @dataclass(frozen=True)
 class Trees:
-    """Size of an ensemble of boosted trees, and the shares of rows and columns that each tree sees."""
+    """Size of an ensemble of boosted trees, the shares of rows and columns that each tree sees, and rows per leaf."""
 
     rounds: int
     depth: int
     learning_rate: float
     row_share: float = 0.8
     column_share: float = 1.0
+    leaf_rows: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,30 +48,43 @@ class Examples:
 
 
 def class_probabilities(
-    examples: Examples, test_rows: FloatArray, *, classes: int, trees: Trees, seed: int
+    examples: Examples, test_rows: FloatArray, *, classes: int, trees: Trees, seed: int, judge: Examples | None = None
 ) -> FloatArray:
     """Probability of each class for each test row, float64 [n, classes].
 
     One thread: sums then have one order, and the same seed gives the same numbers on every machine. Use `in_threads`
     to train several at once.
+
+    Args:
+        judge: examples on which the loss must fall: training ends when it has not for `_PATIENCE` rounds, and the
+            rounds after its minimum are forgotten.
     """
-    kinds = list(examples.kinds)
     centre = _centre(examples)
-    data = xgboost.QuantileDMatrix(
-        examples.rows - centre, label=examples.target, weight=examples.weight,
-        feature_types=kinds, enable_categorical=True, nthread=1,
-    )  # fmt: skip
-    test = xgboost.DMatrix(test_rows - centre, feature_types=kinds, enable_categorical=True, nthread=1)
+    data = xgboost.QuantileDMatrix(**_matrix(examples, centre))
+    watched = [] if judge is None else [(xgboost.DMatrix(**_matrix(judge, centre)), "judge")]
+    test = xgboost.DMatrix(test_rows - centre, feature_types=list(examples.kinds), enable_categorical=True, nthread=1)
     objective = (
         {"objective": "binary:logistic"} if classes == 2 else {"objective": "multi:softprob", "num_class": classes}
     )
     settings = {
         **objective, "max_depth": trees.depth, "learning_rate": trees.learning_rate, "tree_method": "hist",
-        "subsample": trees.row_share, "colsample_bytree": trees.column_share, "nthread": 1, "verbosity": 0,
-        "seed": seed,
+        "subsample": trees.row_share, "colsample_bytree": trees.column_share, "min_child_weight": trees.leaf_rows,
+        "nthread": 1, "verbosity": 0, "seed": seed,
     }  # fmt: skip
-    found = xgboost.train(settings, data, num_boost_round=trees.rounds).predict(test).astype(np.float64)
+    booster = xgboost.train(
+        settings, data, num_boost_round=trees.rounds, evals=watched, verbose_eval=False,
+        early_stopping_rounds=_PATIENCE if watched else None,
+    )  # fmt: skip
+    used = booster.best_iteration + 1 if watched else 0
+    found = booster.predict(test, iteration_range=(0, used)).astype(np.float64)
     return np.column_stack([1 - found, found]) if classes == 2 else found
+
+
+def _matrix(examples: Examples, centre: FloatArray) -> dict[str, Any]:
+    return {
+        "data": examples.rows - centre, "label": examples.target, "weight": examples.weight,
+        "feature_types": list(examples.kinds), "enable_categorical": True, "nthread": 1,
+    }  # fmt: skip
 
 
 def _centre(examples: Examples) -> FloatArray:

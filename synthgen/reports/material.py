@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from synthgen.config import RunConfig
 from synthgen.datasets import Data
@@ -18,6 +19,7 @@ class Material:
         curation: counts of what curation dropped.
         dataset: where the dataset was emitted; None when it was not.
         seconds: of each stage.
+        choice: the models that were compared on valid, and which was chosen.
     """
 
     config: RunConfig | None
@@ -28,6 +30,7 @@ class Material:
     curation: Mapping[str, object] = field(default_factory=dict)
     dataset: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    choice: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def emitted(self) -> bool | None:

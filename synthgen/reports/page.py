@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from synthgen.datasets import Data, ImageSet, Table
 from synthgen.findings import Report
 from synthgen.reports import fidelity, glossary, measures, provenance, released, training
+from synthgen.reports.choice import arm_rows
 from synthgen.reports.columns import ColumnFit, Sides, column_fits, pair_fits, sides_of
 from synthgen.reports.gate_rows import gate_rows
 from synthgen.reports.headline import headline
@@ -104,6 +105,7 @@ def _origin(report: Report, material: Material) -> dict[str, object]:
         "config_text": provenance.config_text(material),
         "command": provenance.command_of(material),
         "curation": material.curation,
+        "candidates": arm_rows(material.choice),
         "training": training.training_drawings(material.history),
         # Its name alone: the page may travel, and the path would tell of the machine.
         "dataset": None if material.dataset is None else Path(material.dataset).name,

@@ -48,6 +48,9 @@ WORDS: Mapping[str, Words] = {
     "augmentation_gain": Words(
         "the classifier's gain", "points: trained on real + synthetic, minus real alone, on unseen real data", "points"
     ),
+    "augmentation_share": Words(
+        "whether to augment at all", "the share of the plan that helps most on valid; 0 = none"
+    ),
     "frechet_ratio": Words("distance to real images", "Fréchet distance over that between real images", "times"),
     "class_agreement": Words(
         "showing the right class", "points: a classifier's agreement minus its accuracy on real", "points"

@@ -17,7 +17,7 @@ __all__ = ["SOURCES", "coerce_like", "ingest_frame", "propose", "read", "read_fr
 
 # Each gets its own member of Source (the key is its kind), the seed of the run, and split.column.
 SOURCES: Mapping[str, Callable[[Any, int, str | None], Ingested]] = {
-    "table": lambda source, _, split_column: read_table(source, split_column=split_column),
+    "table": lambda source, seed, split_column: read_table(source, seed=seed, split_column=split_column),
     "images": lambda source, _, split_column: read_images(source, split_column=split_column),
     "builtin": lambda source, seed, _: read_builtin(source, seed=seed),
 }

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.errors import DataError, nearest_name
 from synthgen.findings import Problem
-from synthgen.sources.delimited import read_delimited
+from synthgen.sources.batches import batch_rows, take_at_most
+from synthgen.sources.delimited import Delimited, parsed
 from synthgen.sources.header import check_names
 
 # First bytes of files that are neither: zip (Excel), pickle, HDF5, SQLite.
@@ -17,30 +19,45 @@ FOREIGN_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x0
 
 
 def read_frame(path: Path, *, delimiter: str | None = None, encoding: str | None = None) -> pd.DataFrame:
-    """The rows of a CSV or parquet file, with a RangeIndex and natural dtypes; missing values stay missing.
+    """All rows of a CSV or parquet file, with a RangeIndex and natural dtypes; missing values stay missing.
 
     Raises:
         DataError: the file is absent, broken, empty, or no table.
     """
-    return read_frame_with_problems(path, delimiter=delimiter, encoding=encoding)[0]
+    rng = np.random.default_rng(0)
+    return read_frame_with_problems(path, delimiter=delimiter, encoding=encoding, max_rows=None, rng=rng)[0]
 
 
 def read_frame_with_problems(
-    path: Path, *, delimiter: str | None, encoding: str | None
+    path: Path, *, delimiter: str | None, encoding: str | None, max_rows: int | None, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Sequence[Problem]]:
-    """As `read_frame`, with what a person should know about the reading."""
+    """As `read_frame`, at most `max_rows` of the rows, with what a person should know about the reading.
+
+    The file is read in batches: memory holds the chosen rows and two batches.
+    """
     magic = first_bytes(path)
     if not magic:
         raise DataError(f"{path.name!r} is empty", where=str(path))
     if magic.startswith(b"PAR1") or path.suffix == ".parquet":
-        return _read_parquet(path), []
+        frame, seen = _read_parquet(path, max_rows, rng)
+        return frame, _sampling_problems(path, len(frame), seen)
     if magic.startswith(FOREIGN_MAGIC):
         raise DataError(f"{path.name!r} is neither CSV nor parquet", where=str(path), hint="save it as one of them")
-    frame, used = read_delimited(path, delimiter=delimiter, encoding=encoding)
-    if encoding or used.startswith("utf"):
-        return frame, []
-    message = f"{path.name!r} is not UTF-8; it was read as {used}"
-    return frame, [Problem("encoding", message, hint="check accented letters, or set source.encoding")]
+    file = Delimited.of(path, delimiter=delimiter, encoding=encoding)
+    batches, seen = take_at_most(file.batches(), max_rows, rng)
+    frame = parsed(pa.Table.from_batches(batches))
+    problems = _sampling_problems(path, len(frame), seen)
+    if encoding is None and not file.codec.startswith("utf"):
+        message = f"{path.name!r} is not UTF-8; it was read as {file.codec}"
+        problems.append(Problem("encoding", message, hint="check accented letters, or set source.encoding"))
+    return frame, problems
+
+
+def _sampling_problems(path: Path, used: int, seen: int) -> list[Problem]:
+    if used == seen:
+        return []
+    message = f"{path.name!r} has {seen:,} rows; a random {used:,} of them are used"
+    return [Problem("sampled_rows", message, hint="raise source.max_rows for more; memory grows with it")]
 
 
 def first_bytes(path: Path, *, count: int = 8) -> bytes:
@@ -59,10 +76,14 @@ def first_bytes(path: Path, *, count: int = 8) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {error.strerror}", where=str(path)) from None
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, max_rows: int | None, rng: np.random.Generator) -> tuple[pd.DataFrame, int]:
     try:
-        check_names(pq.read_schema(path).names, path.name)
-        frame = pd.read_parquet(path)
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            check_names(schema.names, path.name)
+            batches = file.iter_batches(batch_size=batch_rows(len(schema.names)))
+            kept, seen = take_at_most(batches, max_rows, rng)
+        frame = pa.Table.from_batches(kept, schema=schema).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else "unknown reason"
         message = f"{path.name!r} is not a whole parquet file: {reason}"
@@ -73,4 +94,4 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     frame.attrs = {}
     if frame.empty:
         raise DataError(f"{path.name!r} has columns but no rows", where=str(path))
-    return frame
+    return frame, seen

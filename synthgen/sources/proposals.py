@@ -10,10 +10,11 @@ import pandas as pd
 from synthgen.config import ImageSource, TableSource
 from synthgen.datasets import ImageSet, Ingested, Schema, Table, class_counts
 from synthgen.errors import DataError, name_list
+from synthgen.sources.constraint_proposals import propose_constraints
 from synthgen.sources.frames import first_bytes, read_frame
 from synthgen.sources.header import require_column
 from synthgen.sources.images import read_images
-from synthgen.sources.proposal_text import Proposal, class_line, entry, render
+from synthgen.sources.proposal_text import Proposal, class_line, comment, entry, render, scalar
 from synthgen.sources.roles import Roles, guess_roles
 from synthgen.sources.table_problems import leaking_columns
 from synthgen.sources.tables import ingest_frame
@@ -100,9 +101,27 @@ def _table_section(path: Path, label: str, roles: Roles, table: Table) -> list[s
         *entry("protected", roles.protected, "Is anybody treated worse afterwards?", *roles.because(roles.protected)),
         *entry("secrets", [], "What must not be inferred about a person, for example a diagnosis or a salary."),
         *entry("types", roles.types, *_kind_lines(table.schema), *roles.because(roles.types)),
+        *_constraint_lines(table),
         *entry("delimiter", None, "null: found by itself, as is the encoding; both matter for CSV only."),
         *entry("encoding", None),
+        *entry(
+            "max_rows",
+            TableSource.model_fields["max_rows"].default,
+            "Of a longer file, so many rows at random; null: all.",
+        ),
     ]
+
+
+def _constraint_lines(table: Table) -> list[str]:
+    remark = "What every real row keeps: fixed_combinations, implied, inequality, formula; or every draw: unique."
+    proposals = propose_constraints(table)
+    if not proposals:
+        return entry("constraints", [], remark, "No rule between columns holds in all rows beyond doubt.")
+    lines = [*comment(f"{remark} Leave out what holds by accident."), "  constraints:"]
+    for proposal in proposals:
+        rule = proposal.constraint.model_dump(exclude_defaults=True)
+        lines += [*(f"  {line}" for line in comment(proposal.reason)), f"    - {scalar(rule)}"]
+    return lines
 
 
 def _kind_lines(schema: Schema) -> list[str]:

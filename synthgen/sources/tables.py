@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.config import ColumnKind, TableSource
+from synthgen.constraints import require_kept
 from synthgen.datasets import Ingested, Schema, Table
 from synthgen.errors import DataError
 from synthgen.sources.columns import check_column
@@ -15,15 +16,21 @@ from synthgen.sources.header import check_named_columns, check_names
 from synthgen.sources.kinds import convert, infer_kind, plain_dtype
 from synthgen.sources.table_problems import table_problems
 from synthgen.splitting import standard_parts
+from synthgen.stats import named_rng
 
 MIN_ROWS = 10
 MAX_CLASSES = 1_000
 
 
-def read_table(source: TableSource, *, split_column: str | None) -> Ingested:
-    """The table of a CSV or parquet file; raises DataError with file, column and row of what is wrong."""
-    path = Path(source.path)
-    frame, problems = read_frame_with_problems(path, delimiter=source.delimiter, encoding=source.encoding)
+def read_table(source: TableSource, *, seed: int, split_column: str | None) -> Ingested:
+    """The table of a CSV or parquet file; raises DataError with file, column and row of what is wrong.
+
+    Of a longer file `source.max_rows` random rows are used; of a group then some rows, not all or none.
+    """
+    rng = named_rng(seed, "source/rows")
+    frame, problems = read_frame_with_problems(
+        Path(source.path), delimiter=source.delimiter, encoding=source.encoding, max_rows=source.max_rows, rng=rng
+    )
     ingested = ingest_frame(frame, source, split_column=split_column)
     return Ingested(ingested.data, ingested.parts, [*map(asdict, problems), *ingested.problems])
 
@@ -44,10 +51,11 @@ def ingest_frame(frame: pd.DataFrame, source: TableSource, *, split_column: str 
         if name not in unused:
             columns[name], kinds[name] = _typed_column(frame[name], source, file)
     columns[source.label], kinds[source.label] = _typed_label(columns[source.label], kinds[source.label], file)
-    schema = Schema(kinds, source.label, source.group, source.protected, source.secrets)
+    schema = Schema(kinds, source.label, source.group, source.protected, source.secrets, source.constraints)
     table = Table(pd.DataFrame(columns), schema)
     if not schema.features:
         raise DataError(f"{file!r} has no column to learn besides the label", where=file)
+    require_kept(table, file)
     return Ingested(table, parts, [asdict(problem) for problem in table_problems(table)])
 
 

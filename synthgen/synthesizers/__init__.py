@@ -1,5 +1,7 @@
 """The table of synthesizers. To add one: a config class in config.py, a module here with its class, then a line.
 
+A model of tables is best written as a code model (codes.py): encoding, conditions and files are then done.
+
 tests/contract/test_synthesizers.py runs over every line.
 """
 
@@ -7,35 +9,69 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from synthgen.config import AutoConfig, CtganConfig, ImageGanConfig, SynthesizerConfig
+from synthgen.config import (
+    AutoConfig,
+    CodeModelConfig,
+    CtganConfig,
+    ImageGanConfig,
+    SynthesizerConfig,
+    parse_synthesizer,
+)
 from synthgen.datasets import Data, Table
 from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
-from synthgen.synthesizers.protocol import Synthesizer
+from synthgen.synthesizers.constrained import KIND as CONSTRAINED
+from synthgen.synthesizers.constrained import Constrained
+from synthgen.synthesizers.protocol import ConditionalSynthesizer, Synthesizer
 
-__all__ = ["SYNTHESIZERS", "Entry", "Synthesizer", "create", "load_synthesizer"]
+__all__ = ["SYNTHESIZERS", "ConditionalSynthesizer", "Entry", "Synthesizer", "create", "load_synthesizer"]
 
 Modality = Literal["table", "images"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a synthesizer is, as names: a run on tables never pays for the import of the image networks."""
+    """Where a synthesizer is, as names: a run on tables never pays for the import of the image networks.
+
+    Attributes:
+        over_codes: the class is a code model (codes.py), and a `TableModel` makes rows of it.
+    """
 
     module: str
     name: str
-    modalities: tuple[Modality, ...]
+    modalities: tuple[Modality, ...] = ("table",)
+    over_codes: bool = False
 
-    def resolve(self) -> type[Synthesizer]:
-        """The class, imported now."""
-        module = importlib.import_module(f"synthgen.synthesizers.{self.module}")
-        return cast(type[Synthesizer], getattr(module, self.name))
+    def build(self, config: SynthesizerConfig) -> Synthesizer:
+        """The unfitted synthesizer."""
+        if not self.over_codes:
+            return cast(Synthesizer, self._resolve()(config))
+        from synthgen.synthesizers.table_model import TableModel
+
+        assert isinstance(config, CodeModelConfig)
+        return TableModel(config, self._resolve()(config))
+
+    def load(self, directory: Path, config: Mapping[str, Any]) -> Synthesizer:
+        """The synthesizer that was saved to this folder, with this config where it is a code model."""
+        if not self.over_codes:
+            return cast(Synthesizer, self._resolve().load(directory))
+        from synthgen.synthesizers.table_model import TableModel
+
+        model = self.build(parse_synthesizer(config))
+        assert isinstance(model, TableModel)
+        return model.load(directory)
+
+    def _resolve(self) -> Any:
+        return getattr(importlib.import_module(f"synthgen.synthesizers.{self.module}"), self.name)
 
 
 SYNTHESIZERS: Mapping[str, Entry] = {
-    "ctgan": Entry("ctgan", "Ctgan", ("table",)),
+    "ctgan": Entry("ctgan", "Ctgan", over_codes=True),
+    "autoregressive": Entry("autoregressive", "Autoregressive", over_codes=True),
+    "cart": Entry("cart", "Cart", over_codes=True),
+    "tvae": Entry("tvae", "Tvae", over_codes=True),
     "ctgan-library": Entry("ctgan_library", "CtganLibrary", ("table",)),
     "image-gan": Entry("image_gan", "ImageGan", ("images",)),
     "copies": Entry("copies", "Copies", ("table", "images")),
@@ -56,7 +92,8 @@ def create(config: SynthesizerConfig, data: Data) -> Synthesizer:
         fitting = [kind for kind, other in SYNTHESIZERS.items() if modality in other.modalities]
         message = f"synthesizer {concrete.kind!r} does not make {modality} (for {modality}: {name_list(fitting)})"
         raise ConfigError(message, where="synthesizer.kind", hint="`auto` picks one that fits")
-    return entry.resolve()(concrete)  # type: ignore[call-arg]  # a Protocol does not speak of the constructor
+    built = entry.build(concrete)
+    return Constrained(built) if isinstance(data, Table) and data.schema.constraints else built
 
 
 def _automatic(config: AutoConfig, modality: Modality) -> CtganConfig | ImageGanConfig:
@@ -70,9 +107,12 @@ def load_synthesizer(directory: Path) -> Synthesizer:
     if not path.exists():
         raise ModelError(f"{str(directory)!r} holds no synthesizer.json", where=str(directory))
     try:
-        kind = read_json(path)["kind"]
+        meta = read_json(path)
+        kind = meta["kind"]
     except (ValueError, KeyError, TypeError):
         raise ModelError("synthesizer.json is not JSON with a kind", where=str(path)) from None
+    if kind == CONSTRAINED:
+        return Constrained.load(directory, load_synthesizer(directory / "inner"))
     if kind not in SYNTHESIZERS:
         raise ModelError(unknown_name("synthesizer", str(kind), SYNTHESIZERS), where=str(path))
-    return SYNTHESIZERS[kind].resolve().load(directory)
+    return SYNTHESIZERS[kind].load(directory, meta.get("config", {}))

@@ -1,147 +1,123 @@
-"""`ctgan`: conditional tabular GAN (Xu 2019) over categorical codes, with the moments of all pairs of columns matched.
+"""`ctgan`: conditional tabular GAN (Xu 2019) over categorical codes, whose columns see the columns before them.
 
 The label is the condition of the generator and not among its outputs: a row asked for with a label is a row generated
 for that label. Every other column is a categorical code (encoder.py), decoded to legal values.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from synthgen.config import CtganConfig
-from synthgen.datasets import Data, Index, Labels, Table
-from synthgen.errors import DataError, ModelError
-from synthgen.stats import FloatArray
+from synthgen.datasets import Index
+from synthgen.errors import DataError
+from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 from synthgen.synthesizers.ctgan_checkpoint import restore_checkpoint, save_checkpoint
 from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_package import build_generator
-from synthgen.synthesizers.ctgan_training import Budget, State, settle_batch_norm, train_networks
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.model_files import read_model, write_model
+from synthgen.synthesizers.ctgan_monitor import Judge, settle_batch_norm
+from synthgen.synthesizers.ctgan_network import CodeGenerator, build_network
+from synthgen.synthesizers.ctgan_training import Budget, State, Task, train_networks
+from synthgen.synthesizers.private_budget import accounting
+from synthgen.synthesizers.private_moments import private_material
 
-_SAMPLE_ROWS = 4_096
 # The moments of 8,192 levels take 270 MB, and training holds four of their kind.
 _MAX_LEVELS = 8_192
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """What sampling needs; frequency: float64 [k], share of each class in train."""
-
-    encoder: Encoder
-    groups: Groups
-    generator: nn.Module
-    frequency: FloatArray
-
-
 class Ctgan:
-    """The table GAN. Trains `budget_steps`, or 40 x sqrt(rows) steps from 600 to 3,000; never beyond the minutes."""
+    """The table GAN. Trains `budget_steps`, or as many as the rows ask for (`Budget.of`); never beyond the minutes."""
 
     def __init__(self, config: CtganConfig) -> None:
         self.config = config
-        self._fitted: _Fitted | None = None
+        self._network: CodeGenerator | None = None
         self._history: list[dict[str, float]] = []
+        self._privacy: dict[str, Any] | None = None
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
         return self._history
 
-    def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
+    def fit(
+        self, train: CodeRows, valid: CodeRows, layout: Layout, rng: np.random.Generator, *, checkpoint: Path | None
+    ) -> Self:
         """Trains, going on from the checkpoint when it is one of the same data, config and seed.
 
         Raises:
-            DataError: there is nothing to learn, or more levels than pairs of them fit into memory.
-            TrainingError: a loss is no longer a number.
+            DataError: more levels than pairs of them fit into memory.
+            TrainingError: training failed, and rolling back did not help.
         """
-        assert isinstance(train, Table)
-        encoder = Encoder.fit(train, bins=self.config.bins)
-        _refuse_shape(encoder)
-        codes = encoder.encode(train)
-        classes = encoder.class_codes(codes)
-        material = Material.of(
-            encoder.features(codes), classes, encoder.feature_sizes, batch_size=self.config.batch_size
-        )
+        _refuse_width(layout)
+        if self.config.dp is None:
+            material = Material.of(train.codes, train.classes, layout.sizes, batch_size=self.config.batch_size)
+        else:
+            # From here on neither rows nor their number are known; new noise each time, so nothing to go on from.
+            material = private_material(train, layout, self.config.dp, batch_size=self.config.batch_size)
+            self._privacy = accounting(self.config.dp, layout)
+            valid, checkpoint = valid.take(np.arange(0)), None
         seed = int(rng.integers(2**63))
-        state = State.fresh(self.config, material, torch.Generator(material.device).manual_seed(seed))
-        key = f"{seed} {train.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
+        state = State.fresh(self.config, layout, material, torch.Generator(material.device).manual_seed(seed))
+        key = (
+            f"{seed} {train.fingerprint()} {valid.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
+        )
         if checkpoint:
             restore_checkpoint(state, checkpoint, key)
-        budget = Budget.of(self.config, len(train))
-        train_networks(state, material, self.config, budget, lambda now: _save_state(now, checkpoint, key))
-        settle_batch_norm(state.average, material, self.config.latent, state.rng)
-        self._fitted = _Fitted(encoder, material.groups, state.average, np.bincount(classes) / len(classes))
+        task = Task(material, self.config, Judge.of(valid, material, self.config.latent))
+        train_networks(
+            state, task, Budget.of(self.config, len(material.codes)), lambda now: _save_state(now, checkpoint, key)
+        )
+        self._network = _kept(state, material, self.config.latent)
         self._history = state.history
         return self
 
-    def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> Table:
-        """Rows with these labels, or with classes drawn by their frequency in train; raises ModelError before fit."""
-        fitted = self._ready()
-        classes = fitted.encoder.draw_classes(n, labels, fitted.frequency, rng)
-        device = fitted.groups.offsets.device
+    def draw(self, classes: Index, allowed: Allowed, rng: np.random.Generator) -> Drawn:
+        """Columns drawn in order, each given noise, class and the columns before it."""
+        assert self._network is not None
+        device = self._network.groups.offsets.device
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-        parts = [
-            _draw(fitted, torch.from_numpy(classes[start : start + _SAMPLE_ROWS]).to(device), self.config, generator)
-            for start in range(0, n, _SAMPLE_ROWS)
-        ]
-        features = np.concatenate(parts) if parts else np.empty((0, len(fitted.groups.sizes)), dtype=np.int64)
-        codes = fitted.encoder.with_label(features, classes)
-        return fitted.encoder.decode(codes, rng.random(codes.shape))
+        noise = torch.randn(len(classes), self.config.latent, generator=generator, device=device)
+        drafts = self._network.sample(noise, classes, allowed, generator)
+        return Drawn(drafts.codes.cpu().numpy(), drafts.log_weight.double().cpu().numpy())
 
-    def save(self, directory: Path) -> None:
-        """Write synthesizer.json and model.safetensors."""
-        fitted = self._ready()
-        encoder, arrays = fitted.encoder.state()
-        weights = {f"generator.{name}": t.cpu().numpy() for name, t in fitted.generator.state_dict().items()}
-        meta = {"kind": "ctgan", "config": self.config.model_dump(), "encoder": encoder, "history": self._history}
-        write_model(directory, meta, {**arrays, **weights, "frequency": fitted.frequency})
+    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """The weights of the averaged generator."""
+        assert self._network is not None
+        weights = {f"network.{name}": t.cpu().numpy() for name, t in self._network.state_dict().items()}
+        return {"history": self._history, "privacy": self._privacy}, weights
 
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """The model that `save` wrote; raises ModelError when it is broken."""
-        meta, arrays = read_model(directory)
-        model = cls(CtganConfig.model_validate(meta["config"]))
-        encoder = Encoder.restore(meta["encoder"], arrays)
+    def restore(self, layout: Layout, meta: Mapping[str, Any], arrays: Arrays) -> Self:
+        """The GAN whose `state` this is."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        groups = Groups.of(encoder.feature_sizes, device)
-        inputs = model.config.latent + len(encoder.classes)
-        generator = build_generator(inputs, model.config.width, groups.width, torch.Generator(device))
-        generator.load_state_dict(_tensors(arrays))
-        model._fitted = _Fitted(encoder, groups, generator.eval().requires_grad_(False), arrays["frequency"])
-        model._history = meta["history"]
-        return model
-
-    def _ready(self) -> _Fitted:
-        if self._fitted is None:
-            raise ModelError("ctgan has not been fitted: call fit or load first")
-        return self._fitted
+        size = (self.config.latent, self.config.width)
+        groups = Groups.of(layout.sizes, device)
+        network = build_network(layout, groups, size, torch.Generator(device), has_head=self.config.head)
+        network.load_state_dict(_tensors(arrays))
+        self._network = network.eval().requires_grad_(False)
+        self._history, self._privacy = list(meta["history"]), meta["privacy"]
+        return self
 
 
-def _refuse_shape(encoder: Encoder) -> None:
-    names = [column.name for column in encoder.columns if column.name != encoder.schema.label]
-    if not names:
-        raise DataError("the table has no column to learn beside the label", hint="see `drop` and `ids` of the source")
-    if sum(encoder.feature_sizes) > _MAX_LEVELS:
-        widest = names[int(np.argmax(encoder.feature_sizes))]
+def _kept(state: State, material: Material, latent: int) -> CodeGenerator:
+    """The weights that did best on `valid`, or where nobody looked the last average."""
+    if "has_best" in state.numbers:
+        return state.best.eval()
+    settle_batch_norm(state.average, material, latent, state.rng)
+    return state.average
+
+
+def _refuse_width(layout: Layout) -> None:
+    if sum(layout.sizes) > _MAX_LEVELS:
+        widest = int(np.argmax(layout.sizes))
         raise DataError(
-            f"the columns have {sum(encoder.feature_sizes)} levels together, ctgan takes {_MAX_LEVELS}",
-            where=widest,
-            hint=f"{widest!r} has {max(encoder.feature_sizes)}: declare it as id, or group its rare values",
+            f"the columns have {sum(layout.sizes)} levels together, ctgan takes {_MAX_LEVELS}",
+            where=layout.names[widest],
+            hint=f"{layout.names[widest]!r} has {layout.sizes[widest]}: declare it as id, or group its rare values",
         )
-
-
-@torch.no_grad()
-def _draw(fitted: _Fitted, classes: Tensor, config: CtganConfig, rng: torch.Generator) -> Index:
-    noise = torch.randn(len(classes), config.latent, generator=rng, device=classes.device)
-    condition = functional.one_hot(classes, len(fitted.frequency)).float()
-    logits = fitted.generator(torch.cat([noise, condition], dim=1))
-    return np.asarray(fitted.groups.draw(logits, rng).cpu().numpy(), dtype=np.int64)
 
 
 def _save_state(state: State, checkpoint: Path | None, key: str) -> None:
@@ -149,7 +125,7 @@ def _save_state(state: State, checkpoint: Path | None, key: str) -> None:
         save_checkpoint(state, checkpoint, key)
 
 
-def _tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
-    prefix = "generator."
+def _tensors(arrays: Arrays) -> dict[str, Tensor]:
+    prefix = "network."
     found = {name: array for name, array in arrays.items() if name.startswith(prefix)}
     return {name.removeprefix(prefix): torch.from_numpy(array) for name, array in found.items()}

@@ -2,31 +2,60 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
-
-from synthgen.synthesizers.ctgan_training import State
+from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
 _NAME = "training.safetensors"
 
 
-def save_checkpoint(state: State, directory: Path, key: str) -> None:
+class Resumable(Protocol):
+    """What a checkpoint holds.
+
+    Attributes:
+        numbers: further counts and factors.
+        history: of the ticks so far.
+    """
+
+    rng: torch.Generator
+    step: int
+    seconds: float
+    numbers: dict[str, float]
+    history: list[dict[str, float]]
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """By name, all that training changes."""
+        ...
+
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """By name."""
+        ...
+
+    def averages(self) -> Mapping[str, Tensor]:
+        """By name: further tensors that training changes in place."""
+        ...
+
+
+def save_checkpoint(state: Resumable, directory: Path, key: str) -> None:
     """Write the state under a temporary name, then rename; `key` says what it is a state of."""
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(state).items()}
-    numbers = {"step": state.step, "seconds": state.seconds, "history": state.history, "key": key}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_tensors(state).items()}
+    numbers = {
+        "step": state.step, "seconds": state.seconds, "history": state.history, "numbers": state.numbers, "key": key
+    }  # fmt: skip
     temporary = directory / f".{_NAME}"
-    save_file(tensors, temporary, metadata={"state": json.dumps(numbers)})
+    save_file({**tensors, "rng": state.rng.get_state()}, temporary, metadata={"state": json.dumps(numbers)})
     temporary.replace(directory / _NAME)
 
 
-def restore_checkpoint(state: State, directory: Path, key: str) -> None:
+def restore_checkpoint(state: Resumable, directory: Path, key: str) -> None:
     """Bring a fresh state to where the checkpoint stands; one that is damaged or of something else is ignored."""
     path = directory / _NAME
     if not path.exists():
@@ -41,39 +70,38 @@ def restore_checkpoint(state: State, directory: Path, key: str) -> None:
     if numbers["key"] != key:
         logger.warning("ignore checkpoint path=%s reason=other-data-config-or-seed", path)
         return
-    _fill(state, saved)
-    state.step, state.seconds, state.history = numbers["step"], numbers["seconds"], numbers["history"]
+    state.rng.set_state(saved.pop("rng"))
+    fill_state(state, saved)
+    state.step, state.seconds = numbers["step"], numbers["seconds"]
+    state.numbers, state.history = numbers["numbers"], numbers["history"]
     logger.info("resume training step=%d", state.step)
 
 
-def _networks(state: State) -> dict[str, torch.nn.Module]:
-    return {"generator": state.generator, "average": state.average, "critic": state.critic}
-
-
-def _optimizers(state: State) -> dict[str, torch.optim.Optimizer]:
-    return {"generator_optimizer": state.generator_optimizer, "critic_optimizer": state.critic_optimizer}
-
-
-def _tensors(state: State) -> dict[str, Tensor]:
-    found = {"running": state.running, "rng": state.rng.get_state()}
-    for name, network in _networks(state).items():
+def state_tensors(state: Resumable) -> dict[str, Tensor]:
+    """The tensors of networks, optimizers and averages, shared and not copied."""
+    found = dict(state.averages())
+    for name, network in state.networks().items():
         found |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
-    for name, optimizer in _optimizers(state).items():
+    for name, optimizer in state.optimizers().items():
         for number, slots in optimizer.state_dict()["state"].items():
             found |= {f"{name}.{number}.{slot}": tensor for slot, tensor in slots.items()}
     return found
 
 
-def _fill(state: State, saved: dict[str, Tensor]) -> None:
-    state.running.copy_(saved["running"])
-    state.rng.set_state(saved["rng"])
-    for name, network in _networks(state).items():
-        prefix = f"{name}."
-        network.load_state_dict({key.removeprefix(prefix): t for key, t in saved.items() if key.startswith(prefix)})
-    for name, optimizer in _optimizers(state).items():
+def fill_state(state: Resumable, saved: Mapping[str, Tensor]) -> None:
+    """Put the values of `state_tensors` back."""
+    for name, tensor in state.averages().items():
+        tensor.copy_(saved[name])
+    for name, network in state.networks().items():
+        network.load_state_dict(_below(name, saved))
+    for name, optimizer in state.optimizers().items():
         slots: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in saved.items():
-            if key.startswith(f"{name}."):
-                number, slot = key.removeprefix(f"{name}.").split(".")
-                slots.setdefault(int(number), {})[slot] = tensor
+        for key, tensor in _below(name, saved).items():
+            number, slot = key.split(".")
+            slots.setdefault(int(number), {})[slot] = tensor.clone()
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+
+
+def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from synthgen.synthesizers.codes import Allowed, Mask
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Groups:
     def width(self) -> int:
         return len(self.column_of)
 
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """`offsets` where Python can read them without asking the device."""
+        return tuple(self.offsets.tolist())
+
     def one_hot(self, codes: Tensor) -> Tensor:
         """float32 [n, d] of codes int [n, columns]."""
         rows = torch.zeros(len(codes), self.width, device=codes.device)
@@ -60,11 +68,33 @@ class Groups:
         """Nearly one-hot draws [n, d] through which gradients flow. Source: Jang 2017."""
         return self.softmax((logits + gumbel(logits, rng)) / temperature)
 
+    def restricted(self, logits: Tensor, allowed: Allowed) -> tuple[Tensor, Tensor]:
+        """Logits with only the allowed codes left, and the log of the probability [n] that they had together."""
+        log_weight = logits.new_zeros(len(logits))
+        if not allowed:
+            return logits, log_weight
+        logits = logits.clone()
+        for position, mask in allowed.items():
+            span = slice(self.starts[position], self.starts[position] + self.sizes[position])
+            logits[:, span], weight = restricted(logits[:, span], mask)
+            log_weight += weight
+        return logits, log_weight
+
     def draw(self, logits: Tensor, rng: torch.Generator) -> Tensor:
         """Codes int64 [n, columns] drawn from the softmax of each column (Gumbel-max)."""
-        noisy = logits + gumbel(logits, rng)
-        padding = noisy.new_full((len(noisy), 1), -torch.inf)
-        return torch.cat([noisy, padding], dim=1)[:, self.padded].argmax(dim=2)
+        return self.largest(logits + gumbel(logits, rng))
+
+    def largest(self, values: Tensor) -> Tensor:
+        """int64 [n, columns]: the code with the largest of the values [n, d] in each column."""
+        padding = values.new_full((len(values), 1), -torch.inf)
+        return torch.cat([values, padding], dim=1)[:, self.padded].argmax(dim=2)
+
+
+def restricted(column: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
+    """Log probabilities [n, size] of one column with only the allowed codes left, and the log of their sum [n]."""
+    barred = torch.from_numpy(~mask).to(column.device)
+    left = torch.log_softmax(column, dim=1).masked_fill(barred, -torch.inf)
+    return left, left.logsumexp(dim=1)
 
 
 def gumbel(like: Tensor, rng: torch.Generator) -> Tensor:

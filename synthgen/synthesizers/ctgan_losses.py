@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_package import PAC, critic_layers
 
 _SLOPE, _KEEP = 0.2, 0.5
@@ -20,6 +21,12 @@ def cooccurrence(rows: Tensor, counts: list[int]) -> Tensor:
     the pair, so the moments of probabilities are exact where those of drawn rows would only be estimates.
     """
     return torch.stack([part.T @ part / max(len(part), 1) for part in torch.split(rows, counts)])
+
+
+def log_loss(groups: Groups, logits: Tensor, codes: Tensor) -> Tensor:
+    """Mean negative log-likelihood of rows, in nats: of codes int [n, columns] under the softmax of each column."""
+    probability = groups.softmax(logits).gather(1, codes.long() + groups.offsets)
+    return -torch.log(probability.clamp(min=1e-12)).sum(dim=1).mean()
 
 
 def critic_scores(critic: nn.Module, rows: Tensor, rng: torch.Generator) -> Tensor:

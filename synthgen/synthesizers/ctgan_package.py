@@ -11,12 +11,15 @@ import torch
 from ctgan.data_sampler import DataSampler
 from ctgan.data_transformer import DataTransformer
 from ctgan.synthesizers.ctgan import CTGAN, Discriminator, Generator
+from ctgan.synthesizers.tvae import Decoder, Encoder
 from torch import Tensor, nn
 
 __all__ = [
     "CTGAN",
     "PAC",
     "build_critic",
+    "build_decoder",
+    "build_encoder",
     "build_generator",
     "critic_layers",
     "output_layer",
@@ -42,6 +45,20 @@ def build_critic(row_dim: int, width: int, rng: torch.Generator) -> nn.Module:
     with torch.device("meta"):
         network = Discriminator(row_dim, (width, width), pac=PAC)
     return _initialised(network, rng)
+
+
+def build_encoder(row_dim: int, width: int, latent: int, rng: torch.Generator) -> nn.Module:
+    """ctgan's variational encoder on the device of `rng`: mean, deviation and log variance, each [n, latent]."""
+    with torch.device("meta"):
+        network = Encoder(row_dim, (width, width), latent)
+    return _initialised(network, rng)
+
+
+def build_decoder(input_dim: int, width: int, output_dim: int, rng: torch.Generator) -> nn.Module:
+    """ctgan's variational decoder on the device of `rng`, without the noise of real values: codes have none."""
+    with torch.device("meta"):
+        network = Decoder(input_dim, (width, width), output_dim)
+    return _initialised(network.seq, rng)
 
 
 def output_layer(generator: nn.Module) -> nn.Linear:

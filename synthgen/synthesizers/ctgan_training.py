@@ -1,9 +1,9 @@
-"""Training of the conditional tabular GAN: moments first, then the critic."""
+"""Training of the conditional tabular GAN: the teacher (or, without a head, moments) first, then the critic too."""
 
 import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,21 +12,28 @@ from torch import Tensor, nn
 
 from synthgen import progress
 from synthgen.config import CtganConfig
-from synthgen.errors import TrainingError
-from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_loss, critic_scores
+from synthgen.synthesizers.codes import Layout
+from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_loss, critic_scores, log_loss
 from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_package import build_critic, build_generator, output_layer
+from synthgen.synthesizers.ctgan_monitor import Health, Judge, Rescue, diversity
+from synthgen.synthesizers.ctgan_network import CodeGenerator, build_network
+from synthgen.synthesizers.ctgan_package import build_critic, output_layer
 
 logger = logging.getLogger(__name__)
 
 _TICKS = 50
+# Every how many ticks `valid` is looked at, and from which share of the schedule on rows are drawn to compare.
+_CHECK_TICKS, _LATE_FROM = 5, 0.5
 _MOMENT_WEIGHT, _MOMENT_MEMORY = 30.0, 0.9
-_EMA_DECAY = 0.995
+_EMA_DECAY = 0.99
 _TEMPERATURE = 0.2
-# Shares of the budget at which the learning rate begins to fall and the critic joins. Before the moments are right
-# the critic is in the way; after that it neither helps nor harms (C2 on Adult .565 without, .567 with), and costs time.
+# Shares of the budget at which the learning rate begins to fall and the critic joins. Before the rest is right the
+# critic is in the way, and costs time.
 _DECAY_FROM, _CRITIC_FROM = 0.5, 0.75
-_NORM_BATCHES = 40
+# Of the learning rate: likelihood wants smaller steps than moments do.
+_HEAD_RATE = 0.5
+# Times through the training rows where the config names no steps.
+_PASSES = 20
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,13 @@ class Budget:
 
     @classmethod
     def of(cls, config: CtganConfig, rows: int) -> "Budget":
-        """The config's steps; without them 40 x sqrt(rows), from 600 to 3,000."""
-        steps = config.budget_steps or int(np.clip(40 * rows**0.5, 600, 3_000))
+        """The config's steps; without them 20 times through the rows, or 40 x sqrt(rows) steps without head."""
+        free = (
+            np.clip(_PASSES * rows / config.batch_size, 300, 3_000)
+            if config.head
+            else np.clip(40 * rows**0.5, 600, 3_000)
+        )
+        steps = config.budget_steps or int(free)
         return cls(steps, config.budget_minutes * 60, config.budget_steps is not None)
 
     def share(self, step: int, seconds: float) -> float:
@@ -61,12 +73,15 @@ class State:
     """Everything that changes during training; a checkpoint holds all of it.
 
     Attributes:
-        average: the generator with exponentially averaged weights: the one that is kept.
-        running: float32 [s, d + k, d + k], moving average of the generator's moments.
+        average: the generator with exponentially averaged weights.
+        best: the average that did best on `valid`, once there is numbers["has_best"].
+        running: float32 [s, d + k, d + k], moving average of the generator's moments; empty with a head.
+        numbers: what the monitors found and changed.
     """
 
-    generator: nn.Module
-    average: nn.Module
+    generator: CodeGenerator
+    average: CodeGenerator
+    best: CodeGenerator
     critic: nn.Module
     generator_optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
@@ -74,68 +89,99 @@ class State:
     rng: torch.Generator
     step: int = 0
     seconds: float = 0.0
+    numbers: dict[str, float] = field(
+        default_factory=lambda: {"rate_scale": 1.0, "critic_scale": 1.0, "rollbacks": 0.0}
+    )
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def fresh(cls, config: CtganConfig, material: Material, rng: torch.Generator) -> "State":
+    def fresh(cls, config: CtganConfig, layout: Layout, material: Material, rng: torch.Generator) -> "State":
         """Untrained networks; the generator starts at the marginals."""
-        width, classes = material.groups.width, material.class_count
-        generator = build_generator(config.latent + classes, config.width, width, rng)
+        width = material.groups.width
+        size = (config.latent, config.width)
+        generator = build_network(layout, material.groups, size, rng, has_head=config.head)
         # How often a level comes with any class is how often it comes.
         marginals = material.target[:, :width, width:].sum(dim=2).mean(dim=0)
         with torch.no_grad():
-            output_layer(generator).bias.copy_(torch.log(marginals + 1e-4))
-        critic = build_critic(width + classes, config.width, rng)
+            output_layer(generator.generator).bias.copy_(torch.log(marginals + 1e-4))
+        critic = build_critic(width + material.class_count, config.width, rng)
+        average, best = (copy.deepcopy(generator).requires_grad_(False) for _ in range(2))
         return cls(
-            generator, copy.deepcopy(generator).requires_grad_(False), critic,
-            _adam(generator, config), _adam(critic, config), material.target.clone(), rng,
+            generator, average, best, critic, _optimizer(generator, is_headed=config.head), _optimizer(critic),
+            material.target.new_zeros(0) if config.head else material.target.clone(), rng,
         )  # fmt: skip
 
+    def networks(self) -> Mapping[str, nn.Module]:
+        """By name."""
+        return {"generator": self.generator, "average": self.average, "best": self.best, "critic": self.critic}
 
-def _adam(network: nn.Module, config: CtganConfig) -> torch.optim.Optimizer:
-    # ctgan's betas and decay; on these moments betas of (0.9, 0.99) are much worse (C2 .87 against .74 on Adult).
-    return torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, betas=(0.5, 0.9), weight_decay=1e-6, fused=True
-    )
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """By name."""
+        return {"generator_optimizer": self.generator_optimizer, "critic_optimizer": self.critic_optimizer}
+
+    def averages(self) -> Mapping[str, Tensor]:
+        """By name."""
+        return {"running": self.running}
 
 
-def train_networks(
-    state: State, material: Material, config: CtganConfig, budget: Budget, save: Callable[[State], None]
-) -> None:
-    """Trains `state` in place until the budget is used up; `save` is called at every tick."""
-    conditions = material.conditions
+def _optimizer(network: nn.Module, *, is_headed: bool = False) -> torch.optim.Optimizer:
+    # ctgan's betas and decay; on moments betas of (0.9, 0.99) are much worse (C2 .87 against .74 on Adult).
+    if not is_headed:
+        return torch.optim.Adam(network.parameters(), betas=(0.5, 0.9), weight_decay=1e-6, fused=True)
+    return torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=1e-2, fused=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained for: the data, the config, and who judges on `valid` (None: nobody)."""
+
+    material: Material
+    config: CtganConfig
+    judge: Judge | None = None
+
+
+def train_networks(state: State, task: Task, budget: Budget, save: Callable[[State], None]) -> None:
+    """Trains `state` in place until the budget is used up or training is over; `save` is called at every tick.
+
+    Raises:
+        TrainingError: faults that three rollbacks did not cure.
+    """
+    material, config, conditions = task.material, task.config, task.material.conditions
+    rescue = Rescue(state)
     started = time.monotonic() - state.seconds
     ticked_step, ticked_at = state.step, time.monotonic()
     used = budget.used(state.step, state.seconds)
-    while used < 1:
+    while used < 1 and "is_over" not in state.numbers:
         share = budget.share(state.step, state.seconds)
-        for optimizer in (state.generator_optimizer, state.critic_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * float(np.clip((1 - share) / (1 - _DECAY_FROM), 0.02, 1))
+        has_critic = config.critic_weight > 0 and share >= _CRITIC_FROM
+        rate = _set_rates(state, config, share)
 
         # Generate.
         noise = torch.randn(material.batch_size, config.latent, generator=state.rng, device=material.device)
-        logits = state.generator(torch.cat([noise, conditions], dim=1))  # [b, d]
-        probabilities = material.groups.softmax(logits)
+        logits = state.generator(noise, conditions)  # [b, d]
+        real = material.real_codes(state.rng)
 
-        # Moments: the gradient is taken at a moving average, whose noise is lower than that of one batch.
-        moments = cooccurrence(torch.cat([probabilities, conditions], dim=1), material.strata)
-        memory = min(_MOMENT_MEMORY, state.step / (state.step + 1))
-        state.running.mul_(memory).add_(moments.detach(), alpha=1 - memory)
-        residual = (state.running - material.target) * material.weight
-        loss = _MOMENT_WEIGHT * (residual * moments).sum()
+        # Teacher: each column of a real row given those before it; without a head, the moments of all pairs.
+        if config.head:
+            known = state.generator.given(logits, real, conditions, state.rng)
+            loss = error = log_loss(material.groups, known, real)
+        else:
+            loss, error = _moment_loss(state, material, logits)
 
-        # Critic: what two columns at a time do not show.
+        # Critic: whole rows, and what two columns at a time do not show.
         critic_value = loss.new_zeros(())
-        if config.critic_weight > 0 and share >= _CRITIC_FROM:
-            fake = torch.cat([material.groups.gumbel_softmax(logits, _TEMPERATURE, state.rng), conditions], dim=1)
-            real = torch.cat([material.real_rows(state.rng), conditions], dim=1)
+        if has_critic:
+            drafts = state.generator.draw(logits.detach(), conditions, {}, state.rng)
+            drawn = state.generator.given(logits, drafts.codes, conditions) + drafts.noise
+            fake = torch.cat([material.groups.softmax(drawn / _TEMPERATURE), conditions], dim=1)
+            whole = torch.cat([material.groups.one_hot(real), conditions], dim=1)
             # Shuffled: rows are sorted by class, and a pack should hold several.
             order = torch.randperm(material.batch_size, generator=state.rng, device=material.device)
-            critic_value = critic_loss(state.critic, real[order], fake[order].detach(), state.rng)
+            critic_value = critic_loss(state.critic, whole[order], fake[order].detach(), state.rng)
             _descend(state.critic_optimizer, critic_value)
             state.critic.requires_grad_(False)
-            loss = loss - config.critic_weight * critic_scores(state.critic, fake[order], state.rng).mean()
+            weight = config.critic_weight * state.numbers["critic_scale"]
+            loss = loss - weight * critic_scores(state.critic, fake[order], state.rng).mean()
             state.critic.requires_grad_(True)
         _descend(state.generator_optimizer, loss)
 
@@ -148,42 +194,58 @@ def train_networks(
         state.seconds = time.monotonic() - started
         before, used = used, budget.used(state.step, state.seconds)
         # Rounded: 0.58 * 50 is 28.999... and would come a step late.
-        if int(round(used * _TICKS, 6)) == int(round(before * _TICKS, 6)):
+        tick = int(round(used * _TICKS, 6))
+        if tick == int(round(before * _TICKS, 6)):
             continue
 
-        # Tick.
-        error = float((residual * (state.running - material.target)).sum())
-        numbers = {"moment_error": error, "critic_loss": critic_value.item(), "generator_loss": loss.item()}
-        if not np.isfinite(list(numbers.values())).all():
-            raise TrainingError(
-                f"training diverged: a loss is no longer a number at step {state.step}",
-                where="synthesizer.learning_rate",
-                hint=f"set a learning_rate below {config.learning_rate:g}, or critic_weight: 0",
-            )
+        # Tick: the only place where the device is waited for.
+        named = "log_loss" if config.head else "moment_error"
+        losses = {named: error.item(), "critic_loss": critic_value.item(), "generator_loss": loss.item()}
+        codes = state.generator.draw(logits.detach(), conditions, {}, state.rng).codes
+        varied = diversity(codes, real.long(), material.groups)
+        health = Health(losses[named], losses, _gradient_norm(state.generator), varied, has_critic)
+        numbers = {**health.numbers(), "learning_rate": rate}
+        is_late = share >= _LATE_FROM
+        if rescue.is_ready(state, health) and task.judge and tick % _CHECK_TICKS == 0 and (config.head or is_late):
+            numbers |= task.judge.check(state, state.average, state.best, is_late=is_late)
+            rescue.keep(state)
+        numbers["rollbacks"] = state.numbers["rollbacks"]
         now = time.monotonic()
-        rate = (state.step - ticked_step) / max(now - ticked_at, 1e-9)
+        speed = (state.step - ticked_step) / max(now - ticked_at, 1e-9)
         ticked_step, ticked_at = state.step, now
-        left = min((budget.steps - state.step) / rate, budget.seconds - state.seconds)
-        progress.report(progress.Tick("fit", "step", state.step, budget.steps, used, rate, left, numbers))
+        left = min((budget.steps - state.step) / speed, budget.seconds - state.seconds)
+        progress.report(progress.Tick("fit", "step", state.step, budget.steps, used, speed, left, numbers))
         state.history.append({"step": float(state.step), "seconds": state.seconds, **numbers})
         save(state)
+
+
+def _set_rates(state: State, config: CtganConfig, share: float) -> float:
+    """The learning rate at this share of the schedule, given to both optimizers."""
+    scale = state.numbers["rate_scale"] * (_HEAD_RATE if config.head else 1.0)
+    rate = config.learning_rate * scale * float(np.clip((1 - share) / (1 - _DECAY_FROM), 0.02, 1))
+    for optimizer in state.optimizers().values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    return rate
+
+
+def _moment_loss(state: State, material: Material, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """What to descend, and the error. The gradient is taken at a moving average: less noise than in one batch."""
+    rows = torch.cat([material.groups.softmax(logits), material.conditions], dim=1)
+    moments = cooccurrence(rows, material.strata)
+    memory = min(_MOMENT_MEMORY, state.step / (state.step + 1))
+    state.running.mul_(memory).add_(moments.detach(), alpha=1 - memory)
+    difference = state.running - material.target
+    residual = difference * material.weight
+    return _MOMENT_WEIGHT * (residual * moments).sum(), (residual * difference).sum()
+
+
+def _gradient_norm(network: nn.Module) -> float:
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    return float(torch.stack([gradient.norm() for gradient in gradients]).norm())
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
     optimizer.step()
-
-
-@torch.no_grad()
-def settle_batch_norm(generator: nn.Module, material: Material, latent: int, rng: torch.Generator) -> None:
-    """Batch statistics of the averaged weights in evaluation mode: a row then does not depend on the rows beside it."""
-    layers = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm1d)]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    generator.train()
-    for _ in range(_NORM_BATCHES):
-        noise = torch.randn(material.batch_size, latent, generator=rng, device=material.device)
-        generator(torch.cat([noise, material.conditions], dim=1))
-    generator.eval()

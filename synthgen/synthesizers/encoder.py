@@ -1,7 +1,7 @@
 """A table as categorical codes, and codes as a table of legal values. Source of the method: TABULAR.md, encoding."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from synthgen.datasets import Index, Labels, Schema, Table
-from synthgen.errors import ModelError, unknown_name
-from synthgen.synthesizers.encoder_columns import BinnedColumn, Column, Floats, LevelColumn, restored_column
+from synthgen.errors import DataError, ModelError, unknown_name
+from synthgen.stats import FloatArray
+from synthgen.synthesizers.codes import Layout
+from synthgen.synthesizers.encoder_columns import BinnedColumn, Column, LevelColumn, restored_column
 from synthgen.synthesizers.encoder_grid import Numbers
+from synthgen.synthesizers.encoder_ties import decode_ties, encode_ties, with_ties
 from synthgen.synthesizers.table_state import Cells, is_measured, restored_schema, schema_state
 
 
@@ -24,12 +27,18 @@ class Encoder:
     columns: tuple[Column, ...]
 
     @classmethod
-    def fit(cls, table: Table, *, bins: int | None = None) -> "Encoder":
-        """Levels and bins of the table; `bins` None: 32, 16 below 10,000 rows, 8 below 1,000."""
+    def fit(cls, table: Table, *, bins: int | None = None, ties: bool = True) -> "Encoder":
+        """Levels, bins and ties of the table.
+
+        Args:
+            bins: of each measured column; None: 32, 16 below 10,000 rows, 8 below 1,000.
+            ties: whether a column may have codes that mean "equal to that column": not where columns must stay
+                independent of one another.
+        """
         count = bins or (32 if len(table) >= 10_000 else 16 if len(table) >= 1_000 else 8)
         frame, label = table.modelled, table.schema.label
         columns = [_fit_column(frame[name], None if name == label else count) for name in frame.columns]
-        return cls(table.schema, tuple(columns))
+        return cls(table.schema, tuple(with_ties(columns, frame, count) if ties else columns))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -54,18 +63,69 @@ class Encoder:
     def encode(self, table: Table) -> Index:
         """int64 [n, columns]; raises DataError for a level that the fitted table did not have."""
         codes = [column.encode(table.frame[column.name]) for column in self.columns]
-        return np.stack(codes, axis=1) if codes else np.empty((len(table), 0), dtype=np.int64)
+        if not codes:
+            return np.empty((len(table), 0), dtype=np.int64)
+        return encode_ties(self.columns, table.frame, np.stack(codes, axis=1))
 
-    def decode(self, codes: Index, positions: Floats) -> Table:
+    def known(self, table: Table) -> Table:
+        """The rows without a level that the fitted table did not have."""
+        known = np.ones(len(table), dtype=bool)
+        for column in self.columns:
+            known &= column.knows(table.frame[column.name])
+        return table.take(np.flatnonzero(known))
+
+    def decode(self, codes: Index, positions: FloatArray, *, fixed: Mapping[str, object] | None = None) -> Table:
         """The table of these codes.
 
         Args:
             codes: int64 [n, columns].
             positions: float64 [n, columns] in [0, 1): where inside its bin each value stands.
+            fixed: the value of all rows of a column, whatever its codes; ties to the column follow it.
         """
-        decoded = [column.decode(codes[:, j], positions[:, j]) for j, column in enumerate(self.columns)]
-        frame = pd.concat(decoded, axis=1) if decoded else pd.DataFrame(index=pd.RangeIndex(len(codes)))
+        decoded: dict[str, Cells] = {}
+        for j, column in enumerate(self.columns):
+            if fixed and column.name in fixed:
+                decoded[column.name] = column.constant(fixed[column.name], len(codes))
+                continue
+            cells = column.decode(codes[:, j], positions[:, j])
+            if isinstance(column, BinnedColumn) and column.ties:
+                cells = decode_ties(column, codes[:, j], cells, self.columns, decoded)
+            decoded[column.name] = cells
+        frame = pd.DataFrame(decoded) if decoded else pd.DataFrame(index=pd.RangeIndex(len(codes)))
         return Table(frame, self.schema)
+
+    def joined(self, parts: Sequence[Table]) -> Table:
+        """The rows of all parts, in the dtypes of the fitted table."""
+        if len(parts) == 1:
+            return parts[0]
+        frame = pd.concat([part.frame for part in parts], ignore_index=True)
+        return Table(frame, self.schema)
+
+    def value_codes(self, where: Mapping[str, object]) -> dict[str, int]:
+        """The code of each value; raises ModelError for a column or value that training did not have."""
+        columns = {column.name: column for column in self.columns}
+        codes = {}
+        for name, value in where.items():
+            if name not in columns:
+                raise ModelError(unknown_name("column", name, columns), where="where")
+            try:
+                codes[name] = int(columns[name].encode(columns[name].constant(value, 1))[0])
+            except (DataError, ValueError, TypeError, OverflowError):
+                raise ModelError(
+                    f"column {name!r} has no value {value!r} in the training rows", where="where"
+                ) from None
+        return codes
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The columns of the codes, without the label."""
+        features = [column for j, column in enumerate(self.columns) if j != self.label_position]
+        return Layout(
+            names=tuple(column.name for column in features),
+            sizes=tuple(column.size for column in features),
+            ranks=tuple(column.ranks() for column in features),
+            class_count=len(self.classes),
+        )
 
     def label_codes(self, labels: Labels) -> Index:
         """int64 [n]: the label code of each class name; raises ModelError for a class that training did not have."""
@@ -95,7 +155,7 @@ class Encoder:
         position = self.label_position
         return features if position is None else np.insert(features, position, classes, axis=1)
 
-    def draw_classes(self, n: int, labels: Labels | None, frequency: Floats, rng: np.random.Generator) -> Index:
+    def draw_classes(self, n: int, labels: Labels | None, frequency: FloatArray, rng: np.random.Generator) -> Index:
         """int64 [n]: the codes of `labels`, or for None codes drawn by `frequency` float64 [k]."""
         if labels is None:
             return rng.choice(len(frequency), n, p=frequency).astype(np.int64)
@@ -119,7 +179,8 @@ class Encoder:
 def _fit_column(column: Cells, bins: int | None) -> Column:
     if bins is not None and is_measured(column.dtype):
         return BinnedColumn.fit(column, bins)
-    return LevelColumn.fit(column)
+    # Every class of the label keeps its own code: it is asked for by name.
+    return LevelColumn.fit(column, fold=bins is not None)
 
 
 def _parts(arrays: Mapping[str, Numbers], position: int) -> dict[str, Numbers]:

@@ -1,138 +1,41 @@
-"""One column of a table as categorical codes: levels, or spikes and quantile bins; and back to legal values."""
+"""A measured column as codes: spikes, quantile bins, missing, ties to an earlier column; and back to legal values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from synthgen.datasets import Index
 from synthgen.errors import DataError
+from synthgen.stats import FloatArray
+from synthgen.synthesizers.codes import Arrays, Mask
+from synthgen.synthesizers.encoder_bins import KNOT_ROWS, Bins
 from synthgen.synthesizers.encoder_grid import Grid, Numbers
-from synthgen.synthesizers.table_state import Cells, DType, Json, dtype_state, restored_dtype, to_json, typed_series
+from synthgen.synthesizers.encoder_levels import LevelColumn, refuse_unknown
+from synthgen.synthesizers.table_state import Cells, DType, dtype_state, restored_dtype
 
-Floats = npt.NDArray[np.float64]
-Arrays = Mapping[str, Numbers]
+__all__ = ["BinnedColumn", "Column", "LevelColumn", "restored_column"]
 
 # A value this frequent gets a level of its own (TABULAR.md: zero inflation, small integers).
 _SPIKE_SHARE, _SPIKE_ROWS, _MAX_SPIKES_PER_BIN = 0.005, 15, 4
-# Rows between two quantile knots of a bin, at least: a knot is then no portrait of one row.
-_KNOT_ROWS, _MAX_KNOTS = 5, 33
-
-
-@dataclass(frozen=True)
-class LevelColumn:
-    """A column in which every value is a level: categories, booleans, the label. The last level may mean missing."""
-
-    name: str
-    dtype: DType
-    values: tuple[Json, ...]
-    has_missing: bool
-
-    @classmethod
-    def fit(cls, column: Cells) -> "LevelColumn":
-        """Levels in sorted order, so that they do not depend on the order of the rows."""
-        values = sorted((to_json(value) for value in column.dropna().unique()), key=lambda v: (type(v).__name__, v))
-        return cls(str(column.name), column.dtype, tuple(values), bool(column.isna().any()))
-
-    @property
-    def size(self) -> int:
-        return len(self.values) + self.has_missing
-
-    @cached_property
-    def _levels(self) -> Cells:
-        return typed_series(list(self.values), self.dtype)
-
-    def encode(self, column: Cells) -> Index:
-        """int64 [n]; raises DataError for a value that training did not have."""
-        codes = pd.Index(self._levels.astype(object)).get_indexer(pd.Index(column.astype(object)))
-        if self.has_missing:
-            codes = np.where(column.isna().to_numpy(dtype=bool), self.size - 1, codes)
-        _refuse_unknown(self.name, int((codes < 0).sum()))
-        return np.asarray(codes, dtype=np.int64)
-
-    def decode(self, codes: Index, positions: Floats) -> Cells:
-        """The values of these levels; a level has no inside, so `positions` do not matter."""
-        is_level = codes < len(self.values)
-        decoded = self._levels.reindex(np.where(is_level, codes, -1)).reset_index(drop=True)
-        if decoded.dtype == object:
-            # None is what parquet reads back; a NaN among text would be a number.
-            decoded = decoded.where(is_level, None)
-        return decoded.astype(self.dtype).rename(self.name)
-
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """JSON-ready content and arrays."""
-        fields = {"levels": list(self.values), "dtype": dtype_state(self.dtype), "has_missing": self.has_missing}
-        return {"name": self.name, **fields}, {}
-
-
-@dataclass(frozen=True)
-class Bins:
-    """Quantile bins of the values that are no spikes, on the ticks of a grid.
-
-    Attributes:
-        edges: [b - 1], the first value of each bin but the first.
-        low, high: [b], smallest and largest training value in the bin.
-        knots: float64 [b, q], quantiles inside the bin at even steps.
-    """
-
-    edges: Numbers
-    low: Numbers
-    high: Numbers
-    knots: Floats
-
-    @classmethod
-    def fit(cls, ticks: Numbers, count: int) -> "Bins":
-        """`count` bins with about as many rows each; ticks [n] sorted, n may be 0."""
-        if len(ticks) == 0:
-            return cls(ticks, ticks, ticks, np.empty((0, 2)))
-        steps = np.linspace(0, 1, count + 1)[1:-1]
-        edges = np.unique(np.quantile(ticks, steps, method="nearest"))
-        edges = edges[edges > ticks[0]]
-        starts = np.searchsorted(ticks, np.concatenate([ticks[:1], edges]))
-        ends = np.append(starts[1:], len(ticks))
-        knot_count = int(np.clip(len(ticks) // (len(starts) * _KNOT_ROWS), 3, _MAX_KNOTS))
-        spread = _spread_ties(ticks)
-        knots = [_knots(spread[a:b], knot_count) for a, b in zip(starts, ends, strict=True)]
-        return cls(edges, ticks[starts], ticks[ends - 1], np.asarray(knots))
-
-    @property
-    def count(self) -> int:
-        return len(self.low)
-
-    def encode(self, ticks: Numbers) -> Index:
-        """int64 [n]: the bin of each tick, the outermost for one beyond the range."""
-        return np.asarray(np.searchsorted(self.edges, ticks, side="right"), dtype=np.int64)
-
-    def decode(self, bins: Index, positions: Floats) -> Numbers:
-        """Ticks at `positions` in [0, 1) of these bins, by the quantile function inside the bin."""
-        place = positions * (self.knots.shape[1] - 1)
-        knot = np.minimum(place.astype(np.int64), self.knots.shape[1] - 2)
-        share = place - knot
-        ticks = self.knots[bins, knot] * (1 - share) + self.knots[bins, knot + 1] * share
-        whole = np.floor(ticks).astype(np.int64) if self.low.dtype.kind == "i" else ticks
-        return np.asarray(np.clip(whole, self.low[bins], self.high[bins]))
-
-
-def _spread_ties(ticks: Numbers) -> Floats:
-    """Sorted whole ticks spread evenly over [tick, tick + 1): `floor` then gives every tick its own mass back."""
-    if ticks.dtype.kind != "i":
-        return ticks.astype(np.float64)
-    _, first, counts = np.unique(ticks, return_index=True, return_counts=True)
-    rank = np.arange(len(ticks)) - np.repeat(first, counts)
-    return ticks + (rank + 0.5) / np.repeat(counts, counts)
-
-
-def _knots(values: Floats, count: int) -> Floats:
-    return np.asarray(np.quantile(values, np.linspace(0, 1, count)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class BinnedColumn:
-    """A numeric or datetime column. Codes: spikes in order of value, then bins, then missing (if training had any)."""
+    """A numeric or datetime column.
+
+    Codes: spikes in order of value, then bins, then missing (if training had any), then ties.
+
+    Attributes:
+        spikes: [s], sorted ticks with a code of their own.
+        bins: of the other ticks. Where these are whole they are counted without the spikes, so that no place inside a
+            bin leads to a spike.
+        limits: [2], smallest and largest training tick.
+        code_ranks: float64 [s + bins], middle of the training ranks of each code, in [0, 1].
+        ties: earlier columns; a row with the code of one has the value of that column.
+    """
 
     name: str
     dtype: DType
@@ -140,6 +43,9 @@ class BinnedColumn:
     grid: Grid
     spikes: Numbers
     bins: Bins
+    limits: Numbers
+    code_ranks: FloatArray
+    ties: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, column: Cells, bins: int) -> "BinnedColumn":
@@ -147,46 +53,131 @@ class BinnedColumn:
         present = column.dropna()
         grid = Grid.fit(str(column.name), present)
         ticks = np.sort(grid.ticks(present))
+        has_missing, nothing = len(present) < len(column), ticks[:0]
+        limits = ticks[[0, -1]] if len(ticks) else np.zeros(2, dtype=ticks.dtype)
+        empty = Bins.fit(nothing, 1)
         spikes = _spikes(ticks, bins)
-        rest = ticks[~np.isin(ticks, spikes)]
-        wanted = min(round(bins * len(rest) / max(len(ticks), 1)) + 1, bins, max(len(rest) // _KNOT_ROWS, 1))
-        has_missing = len(present) < len(column)
-        return cls(str(column.name), column.dtype, has_missing, grid, spikes, Bins.fit(rest, wanted))
+        plain = cls(str(column.name), column.dtype, has_missing, grid, spikes, empty, limits, np.empty(0))
+        return plain.binned(ticks, ticks, bins)
+
+    def binned(self, ticks: Numbers, untied: Numbers, bins: int) -> "BinnedColumn":
+        """The column with bins of the `untied` among its sorted training ticks."""
+        rest = untied[~np.isin(untied, self.spikes)]
+        wanted = min(round(bins * len(rest) / max(len(ticks), 1)) + 1, bins, max(len(rest) // KNOT_ROWS, 1))
+        column = replace(self, bins=Bins.fit(self._without_spikes(rest), wanted))
+        return replace(column, code_ranks=_code_ranks(column._tick_codes(ticks), column.valued))
+
+    def _without_spikes(self, ticks: Numbers) -> Numbers:
+        return ticks - np.searchsorted(self.spikes, ticks) if ticks.dtype.kind == "i" else ticks
+
+    def _with_spikes(self, ticks: Numbers) -> Numbers:
+        if ticks.dtype.kind != "i":
+            return ticks
+        return ticks + np.searchsorted(self.spikes - np.arange(len(self.spikes)), ticks, side="right")
+
+    @property
+    def valued(self) -> int:
+        """Number of codes that stand for values of this column: spikes and bins."""
+        return len(self.spikes) + self.bins.count
+
+    @property
+    def untied(self) -> int:
+        """Number of codes before the first tie."""
+        return self.valued + self.has_missing
 
     @property
     def size(self) -> int:
-        return len(self.spikes) + self.bins.count + self.has_missing
+        return self.untied + len(self.ties)
+
+    def is_bin(self, codes: Index) -> Mask:
+        """bool [n]: whether the code is a bin."""
+        return np.asarray((codes >= len(self.spikes)) & (codes < self.valued))
+
+    def read(self, column: Cells) -> tuple[Numbers, Mask]:
+        """Ticks [n], 0 where missing, and bool [n], what is missing."""
+        missing = column.isna().to_numpy(dtype=bool)
+        ticks = np.zeros(len(column), dtype=self.limits.dtype)
+        ticks[~missing] = self.grid.ticks(column[~missing] if missing.any() else column)
+        return ticks, missing
 
     def encode(self, column: Cells) -> Index:
-        """int64 [n]; a value beyond the range gets the outermost code; raises DataError if only this column misses."""
-        missing = column.isna().to_numpy(dtype=bool)
-        if not self.has_missing:
-            _refuse_unknown(self.name, int(missing.sum()))
-        codes = np.full(len(column), self.size - 1, dtype=np.int64)
-        ticks = self.grid.ticks(column[~missing])
-        nearest = np.clip(np.searchsorted(self.spikes, ticks), 0, max(len(self.spikes) - 1, 0))
-        if self.bins.count == 0:
-            codes[~missing] = nearest
-            return codes
-        is_spike = self.spikes[nearest] == ticks if len(self.spikes) else np.zeros(len(ticks), dtype=bool)
-        codes[~missing] = np.where(is_spike, nearest, len(self.spikes) + self.bins.encode(ticks))
-        return codes
+        """int64 [n], without ties; a value beyond the range gets the outermost code.
 
-    def decode(self, codes: Index, positions: Floats) -> Cells:
-        """Values inside the training range, on its raster, in its dtype."""
-        spikes, last = len(self.spikes), len(self.spikes) + self.bins.count
-        ticks = np.zeros(len(codes), dtype=self.spikes.dtype)
-        is_spike, is_bin = codes < spikes, (codes >= spikes) & (codes < last)
+        Raises:
+            DataError: a value is missing, and training had none missing.
+        """
+        ticks, missing = self.read(column)
+        if not self.has_missing:
+            refuse_unknown(self.name, int(missing.sum()))
+        return np.where(missing, self.valued, self._tick_codes(ticks))
+
+    def _tick_codes(self, ticks: Numbers) -> Index:
+        nearest = np.clip(np.searchsorted(self.spikes, ticks), 0, max(len(self.spikes) - 1, 0)).astype(np.int64)
+        if self.bins.count == 0:
+            return nearest
+        is_spike = self.spikes[nearest] == ticks if len(self.spikes) else np.zeros(len(ticks), dtype=bool)
+        return np.where(is_spike, nearest, len(self.spikes) + self.bins.encode(self._without_spikes(ticks)))
+
+    def knows(self, column: Cells) -> Mask:
+        """bool [n]: whether `encode` takes the value."""
+        return ~column.isna().to_numpy(dtype=bool) | self.has_missing
+
+    def constant(self, value: object, n: int) -> Cells:
+        """n times the value, in the dtype of the column; raises DataError beyond the range or between the ticks."""
+        cells = _typed(value, self.dtype, n).rename(self.name)
+        present = cells.dropna().head(1)
+        if len(present):
+            low, high = self.limits
+            ticks = self.grid.ticks(present)
+            back = self.grid.values(ticks, self.dtype)
+            if ticks.min() < low or ticks.max() > high or not np.array_equal(back.to_numpy(), present.to_numpy()):
+                raise DataError(f"column {self.name!r} has no such value", where=self.name)
+        return cells
+
+    def positions(self, column: Cells, codes: Index, rng: np.random.Generator) -> FloatArray:
+        """float64 [n] in [0, 1): where in their bins the values stand; anywhere for what is in none."""
+        found = rng.random(len(codes))
+        inside = self.is_bin(codes)
+        if inside.any():
+            ticks = self._without_spikes(self.grid.ticks(column[inside]))
+            found[inside] = self.bins.positions(ticks, codes[inside] - len(self.spikes), rng)
+        return found
+
+    def ranks(self) -> FloatArray:
+        """float64 [size]: middle of the training ranks of each code, NaN for missing and ties."""
+        ranks = np.full(self.size, np.nan)
+        ranks[: self.valued] = self.code_ranks
+        return ranks
+
+    def decode(self, codes: Index, positions: FloatArray) -> Cells:
+        """Values inside the training range, on its raster, in its dtype; any of them where the code is a tie."""
+        tied = codes >= self.untied
+        if tied.any():
+            anywhere = positions * self.valued
+            codes = np.where(tied, anywhere.astype(np.int64), codes)
+            positions = np.where(tied, anywhere % 1.0, positions)
+        ticks = np.zeros(len(codes), dtype=self.limits.dtype)
+        is_spike, is_bin = codes < len(self.spikes), self.is_bin(codes)
         ticks[is_spike] = self.spikes[codes[is_spike]]
-        ticks[is_bin] = self.bins.decode(codes[is_bin] - spikes, positions[is_bin])
+        ticks[is_bin] = self._with_spikes(self.bins.decode(codes[is_bin] - len(self.spikes), positions[is_bin]))
         values = self.grid.values(ticks, self.dtype).rename(self.name)
-        return values.mask(codes >= last) if self.has_missing else values
+        return values.mask(codes >= self.valued) if self.has_missing else values
+
+    def beside(self, ticks: Numbers, codes: Index) -> Numbers:
+        """Ticks next to these in the same bins; the same where a bin has no other, or no raster."""
+        if ticks.dtype.kind != "i":
+            return ticks
+        inner, bins = self._without_spikes(ticks), codes - len(self.spikes)
+        below, above = np.maximum(inner - 1, self.bins.low[bins]), np.minimum(inner + 1, self.bins.high[bins])
+        # Up from even ticks and down from odd ones, so that the column as a whole does not shift.
+        up = (inner % 2 == 0) & (above > inner) | (below == inner)
+        return self._with_spikes(np.where(up, above, below))
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """JSON-ready content and arrays."""
         fields = {"grid": self.grid.state(), "dtype": dtype_state(self.dtype), "has_missing": self.has_missing}
-        arrays = {"spikes": self.spikes, **vars(self.bins)}
-        return {"name": self.name, **fields}, arrays
+        arrays = {"spikes": self.spikes, "limits": self.limits, "code_ranks": self.code_ranks, **vars(self.bins)}
+        return {"name": self.name, **fields, "ties": list(self.ties)}, arrays
 
 
 Column = LevelColumn | BinnedColumn
@@ -194,11 +185,13 @@ Column = LevelColumn | BinnedColumn
 
 def restored_column(state: Mapping[str, Any], arrays: Arrays) -> Column:
     """The column whose `state` this is."""
-    name, dtype, has_missing = state["name"], restored_dtype(state["dtype"]), state["has_missing"]
+    dtype = restored_dtype(state["dtype"])
     if "levels" in state:
-        return LevelColumn(name, dtype, tuple(state["levels"]), has_missing)
+        return LevelColumn.restore(state, dtype, arrays)
     bins = Bins(**{part: arrays[part] for part in ("edges", "low", "high", "knots")})
-    return BinnedColumn(name, dtype, has_missing, Grid(**state["grid"]), arrays["spikes"], bins)
+    own = {part: arrays[part] for part in ("spikes", "limits", "code_ranks")}
+    name, has_missing, grid, ties = state["name"], state["has_missing"], Grid(**state["grid"]), tuple(state["ties"])
+    return BinnedColumn(name, dtype, has_missing, grid, bins=bins, ties=ties, **own)
 
 
 def _spikes(ticks: Numbers, bins: int) -> Numbers:
@@ -210,6 +203,24 @@ def _spikes(ticks: Numbers, bins: int) -> Numbers:
     return values[np.sort(heaviest)]
 
 
-def _refuse_unknown(name: str, count: int) -> None:
-    if count:
-        raise DataError(f"column {name!r} has {count} values that the training rows do not have", where=name)
+def _code_ranks(codes: Index, size: int) -> FloatArray:
+    """float64 [size]: mean rank in [0, 1] of the sorted values with each code; codes int64 [n] of those values."""
+    ranks = (np.arange(len(codes)) + 0.5) / max(len(codes), 1)
+    return np.asarray(
+        np.bincount(codes, weights=ranks, minlength=size) / np.maximum(np.bincount(codes, minlength=size), 1)
+    )
+
+
+def _typed(value: object, dtype: DType, n: int) -> Cells:
+    """n times the value; raises TypeError or ValueError when the dtype cannot hold it."""
+    cells = pd.Series([value] * n, dtype=object)
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        times = pd.to_datetime(cells, format="ISO8601")
+        zone = getattr(dtype, "tz", None)
+        # A time without a zone is meant as the column shows it.
+        return (times.dt.tz_localize(zone) if zone is not None and times.dt.tz is None else times).astype(dtype)
+    numbers = pd.to_numeric(cells)
+    typed = numbers.astype(dtype)
+    if pd.api.types.is_integer_dtype(dtype) and not (typed == numbers).all():
+        raise ValueError("a whole number is needed")
+    return typed

@@ -66,7 +66,8 @@ class _TableMarginals:
 
     @classmethod
     def fit(cls, train: Table) -> Self:
-        encoder = Encoder.fit(train)
+        # A tie would make two columns dependent.
+        encoder = Encoder.fit(train, ties=False)
         codes = encoder.encode(train)
         classes = encoder.class_codes(codes)
         k = len(encoder.classes)

@@ -1,12 +1,12 @@
 """The interface of every synthesizer. tests/contract/test_synthesizers.py is its definition."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from synthgen.datasets import Data, Labels
+from synthgen.datasets import Data, Labels, Table
 
 
 class Synthesizer(Protocol):
@@ -25,15 +25,25 @@ class Synthesizer(Protocol):
         ...
 
     def save(self, directory: Path) -> None:
-        """Write safetensors and JSON."""
-        ...
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """The synthesizer that `save` wrote."""
+        """Write safetensors and JSON; `load_synthesizer` reads them."""
         ...
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
         """Training numbers, one dict per tick with at least "step" and "seconds"; empty when nothing is trained."""
+        ...
+
+
+@runtime_checkable
+class ConditionalSynthesizer(Synthesizer, Protocol):
+    """A synthesizer of tables that draws rows with any combination of values."""
+
+    def sample_where(
+        self, n: int, labels: Labels | None, where: Mapping[str, object], rng: np.random.Generator
+    ) -> Table:
+        """Like `sample`, every row with these values by column; None asks for a missing one, text is parsed.
+
+        Raises:
+            ModelError: a column or value that training did not have, or a combination that the model does not reach.
+        """
         ...

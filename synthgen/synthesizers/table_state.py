@@ -1,7 +1,6 @@
 """What the columns of a table are, as JSON, and back: dtypes, levels, schema."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -64,9 +63,9 @@ def is_measured(dtype: DType) -> bool:
 
 def schema_state(schema: Schema) -> dict[str, Any]:
     """JSON from which `restored_schema` makes the equal schema."""
-    return {**asdict(schema), "protected": list(schema.protected), "secrets": list(schema.secrets)}
+    return {**schema.state(), "protected": list(schema.protected), "secrets": list(schema.secrets)}
 
 
 def restored_schema(state: Mapping[str, Any]) -> Schema:
     """The schema that `schema_state` described."""
-    return Schema(**{**state, "protected": tuple(state["protected"]), "secrets": tuple(state["secrets"])})
+    return Schema.restore(state)

@@ -3,23 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 
 import numpy as np
-from scipy import stats as scipy_stats
 
 from synthgen.datasets import Index, Keys
 from synthgen.findings import Finding
 from synthgen.metrics.classifiers import Examples, Trees, class_probabilities, in_threads
 from synthgen.metrics.evaluation import Evaluation
+from synthgen.metrics.formulas import Pair, dependent_pairs, formulas
 from synthgen.metrics.table_features import Encoded, FeatureKind, column_decimals, encode, matched_tables, tables
-from synthgen.stats import FloatArray, auc_influence, auc_interval
+from synthgen.stats import auc_influence, auc_interval
 
 MIN_ROWS = 30
 FOLDS = 3
 JUDGE = Trees(rounds=80, depth=4, learning_rate=0.15)
-FORMULA_PAIRS = 10
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def c2st_auc(evaluation: Evaluation) -> Finding:
     decimals = column_decimals(real[0].numeric)
     keys = np.concatenate([rows.keys(decimals) for rows in real])
     plain = Comparison(decimals, keys, (), seed=int(evaluation.rng("c2st_auc").integers(2**31)))
-    with_formulas = replace(plain, pairs=_dependent_pairs(train))
+    with_formulas = replace(plain, pairs=dependent_pairs(train))
     kinds = [plain, with_formulas] if with_formulas.pairs else [plain]
     jobs = [partial(_separation, kind, side, holdout) for kind in kinds for side in (synthetic, train)]
     value, reference, *formula = in_threads(jobs)
@@ -67,7 +64,7 @@ def c2st_auc(evaluation: Evaluation) -> Finding:
 
 def _separation(how: Comparison, first: Encoded, second: Encoded) -> float:
     sides = (first, second)
-    rows = np.vstack([np.hstack([side.matrix(), _formulas(side.numeric, how.pairs)]) for side in sides])
+    rows = np.vstack([np.hstack([side.matrix(), formulas(side.numeric, how.pairs)]) for side in sides])
     more: list[FeatureKind] = ["q"] * (rows.shape[1] - len(first.kinds))
     target = np.repeat(np.array([1, 0]), [len(side) for side in sides])
     folds = _folds(_groups(np.concatenate([side.keys(how.decimals) for side in sides]), how.real), target, how.seed)
@@ -102,26 +99,3 @@ def _folds(groups: Keys, target: Index, seed: int) -> Index:
         return folds
     # A side of one or two different rows cannot be spread by groups; that it repeats itself is worth telling.
     return _folds(np.arange(len(groups), dtype=np.uint64), target, seed)
-
-
-def _dependent_pairs(train: Encoded) -> list[Pair]:
-    """The pairs of numeric columns with the largest rank correlations, strongest first."""
-    ranks = scipy_stats.rankdata(train.numeric, axis=0, nan_policy="omit")
-    centred = np.nan_to_num(ranks - np.nanmean(ranks, axis=0)) if ranks.size else ranks
-    norms = np.sqrt(np.square(centred).sum(axis=0))
-    strength = {
-        (a, b): abs(float(centred[:, a] @ centred[:, b])) / (norms[a] * norms[b])
-        for a, b in combinations(range(len(norms)), 2)
-        if norms[a] > 0 and norms[b] > 0
-    }
-    return sorted(strength, key=lambda pair: -strength[pair])[:FORMULA_PAIRS]
-
-
-def _formulas(numeric: FloatArray, pairs: Sequence[Pair]) -> FloatArray:
-    """Difference, ratio and equality of each pair, float64 [n, 3 * pairs]; undefined is NaN."""
-    columns: list[FloatArray] = []
-    for a, b in pairs:
-        x, y = numeric[:, a], numeric[:, b]
-        ratio = np.divide(x, y, out=np.full(len(x), np.nan), where=(y != 0) & np.isfinite(y))
-        columns += [x - y, ratio, np.where(np.isnan(x - y), np.nan, x == y)]
-    return np.column_stack([np.empty((len(numeric), 0)), *columns])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypedDict
 
 import numpy as np
 
@@ -27,6 +28,14 @@ from synthgen.stats import FloatArray, t_interval
 CONTROLS = ("class weights", "random oversampling", "SMOTE")
 # Thinning favours the synthetic arm, whose model has seen every row: tables are thinned only where time demands it.
 ROWS_PER_MAX_ROWS = 12
+
+
+class Gain(TypedDict):
+    """A mean paired difference of balanced accuracy with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,23 @@ def augmentation_gain(evaluation: Evaluation) -> Finding:
     outcomes = _outcomes(task, arms, evaluation.size.utility_seeds)
     sizes = {"train_rows": len(real), "synthetic_rows": len(added), "share_of_rows_used": share}
     return _finding(task, outcomes, sizes)
+
+
+def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, seeds: int) -> dict[float, Gain]:
+    """Balanced accuracy on valid with each set of added rows, minus that of the real rows alone; paired seeds.
+
+    Raises:
+        NotMeasurable: there is no label, one class, or too few valid rows.
+    """
+    real_rows, test_rows, *added_rows = encode([train, valid, *added.values()], train.schema.features)
+    task = make_task(train, valid, test_rows)
+    real = Examples(real_rows.matrix(), class_codes(train, task.classes), real_rows.kinds)
+    arms = {"real": real} | {
+        str(share): _extended(real, rows.matrix(), class_codes(table, task.classes))
+        for (share, table), rows in zip(added.items(), added_rows, strict=True)
+    }
+    outcomes = _outcomes(task, arms, seeds)
+    return {share: _gain(task, outcomes[str(share)], outcomes["real"]) for share in added}
 
 
 def _thinned(table: Table, share: float, rng: np.random.Generator) -> Table:
@@ -155,7 +181,7 @@ def _finding(task: Task, outcomes: Mapping[str, Outcome], sizes: Mapping[str, fl
     )  # fmt: skip
 
 
-def _gain(task: Task, arm: Outcome, control: Outcome) -> dict[str, float]:
+def _gain(task: Task, arm: Outcome, control: Outcome) -> Gain:
     """Mean paired difference of balanced accuracy with its interval."""
     differences = arm.balanced_accuracy - control.balanced_accuracy
     per_row = arm.correct.mean(axis=0) - control.correct.mean(axis=0)

@@ -30,12 +30,16 @@ def tstr_gap(evaluation: Evaluation) -> Finding:
     n = min(len(train), len(probe), evaluation.size.max_rows)
     real = _drawn(real_rows, class_codes(train, task.classes), n, rng)
     synthetic = _drawn(probe_rows, class_codes(probe, task.classes), n, rng)
-    gaps, influence = _gaps(task, synthetic, real, range(evaluation.size.utility_seeds))
+    areas, influence = _areas(task, (synthetic, real), range(evaluation.size.utility_seeds))
+    gaps = areas[0] - areas[1]
     low, high = t_interval(gaps, extra_variance=float(np.square(influence).sum()))
     return Finding(
         metric="tstr_gap", family="utility", value=float(gaps.mean()), low=low, high=high,
         reference=_reference(task, real), higher_is_better=True, n=len(holdout),
-        detail={"train_rows": n, "seeds": len(gaps)},
+        detail={
+            "train_rows": n, "seeds": len(gaps),
+            "trained_on_synthetic": float(areas[0].mean()), "trained_on_real": float(areas[1].mean()),
+        },
     )  # fmt: skip
 
 
@@ -58,12 +62,12 @@ def _drawn(rows: Encoded, target: Index, n: int, rng: np.random.Generator) -> Ex
     return Examples(rows.take(chosen).matrix(), target[chosen], rows.kinds)
 
 
-def _gaps(task: Task, first: Examples, second: Examples, seeds: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-    """The gap of each seed, float64 [seeds], and each test row's influence on their mean, float64 [n]."""
-    found = in_threads([partial(_auc, task, examples, seed) for seed in seeds for examples in (first, second)])
+def _areas(task: Task, sides: tuple[Examples, Examples], seeds: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """AUC of both sides for each seed, float64 [2, seeds], and each test row's influence on the gap, float64 [n]."""
+    found = in_threads([partial(_auc, task, examples, seed) for seed in seeds for examples in sides])
     pairs = list(zip(found[::2], found[1::2], strict=True))
     influence = np.mean([one[1] - other[1] for one, other in pairs], axis=0)
-    return np.array([one[0] - other[0] for one, other in pairs]), influence
+    return np.array([[one[0], other[0]] for one, other in pairs]).T, influence
 
 
 def _auc(task: Task, examples: Examples, seed: int) -> tuple[float, FloatArray]:
@@ -78,8 +82,8 @@ def _reference(task: Task, real: Examples) -> float | None:
     if len(np.unique(fresh.target)) < len(task.classes) or len(rest.present) < 2:
         return None
     n = min(len(fresh.target), len(real.target))
-    gaps, _ = _gaps(rest, _first(fresh, n), _first(real, n), [0])
-    return float(gaps[0])
+    areas, _ = _areas(rest, (_first(fresh, n), _first(real, n)), [0])
+    return float(areas[0, 0] - areas[1, 0])
 
 
 def _first(examples: Examples, n: int) -> Examples:

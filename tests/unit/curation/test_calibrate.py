@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.curation.calibrate import _inclusion_chances, _raked, _systematic, calibrate
+from synthgen.curation.calibrate import Real, _inclusion_chances, _raked, _systematic, calibrate
 from synthgen.datasets import Schema, Table, class_counts
 from synthgen.errors import TrainingError
 
@@ -24,12 +24,13 @@ def link_of(table: Table) -> float:
 
 
 TRAIN = people(1_500, 1)
+REAL = Real(TRAIN, people(500, 9))
 CANDIDATES = people(6_000, 2, link=0.7)
 
 
 def test_every_class_gets_exactly_its_count_and_no_row_twice() -> None:
     counts = {"no": 137, "yes": 411}
-    index, diagnostics = calibrate(CANDIDATES, TRAIN, counts, np.random.default_rng(0))
+    index, diagnostics = calibrate(CANDIDATES, REAL, counts, np.random.default_rng(0))
     assert class_counts(CANDIDATES.take(index)) == counts
     assert len(np.unique(index)) == len(index)
     assert diagnostics["uniqueness"] == 1.0
@@ -37,7 +38,7 @@ def test_every_class_gets_exactly_its_count_and_no_row_twice() -> None:
 
 def test_chosen_rows_have_the_dependence_of_train() -> None:
     counts = class_counts(TRAIN)
-    index, diagnostics = calibrate(CANDIDATES, TRAIN, counts, np.random.default_rng(0))
+    index, diagnostics = calibrate(CANDIDATES, REAL, counts, np.random.default_rng(0))
     assert diagnostics["applied"] == 1.0
     assert link_of(CANDIDATES) == pytest.approx(0.7, abs=0.02)
     assert link_of(CANDIDATES.take(index)) == pytest.approx(link_of(TRAIN), abs=0.02)
@@ -45,7 +46,7 @@ def test_chosen_rows_have_the_dependence_of_train() -> None:
 
 def test_the_same_holds_when_another_class_mix_is_asked_for() -> None:
     counts = {"no": 900, "yes": 900}
-    index, _ = calibrate(CANDIDATES, TRAIN, counts, np.random.default_rng(0))
+    index, _ = calibrate(CANDIDATES, REAL, counts, np.random.default_rng(0))
     chosen = CANDIDATES.take(index).frame
     for name in counts:
         real = (TRAIN.frame["c"][TRAIN.frame["y"] == name] == "b").mean()
@@ -54,7 +55,7 @@ def test_the_same_holds_when_another_class_mix_is_asked_for() -> None:
 
 def test_candidates_that_are_no_use_are_drawn_plainly_and_it_is_said() -> None:
     useless = people(2_000, 3, link=0.02)
-    index, diagnostics = calibrate(useless, TRAIN, class_counts(TRAIN), np.random.default_rng(0))
+    index, diagnostics = calibrate(useless, REAL, class_counts(TRAIN), np.random.default_rng(0))
     assert diagnostics["applied"] == 0.0
     assert diagnostics["effective_sample_size"] < 0.3
     assert diagnostics["cap_hits"] == 0.0
@@ -65,7 +66,7 @@ def test_candidates_that_are_no_use_are_drawn_plainly_and_it_is_said() -> None:
 def test_too_few_candidates_are_repeated_evenly() -> None:
     few = people(40, 4)
     counts = {"no": 100, "yes": 3}
-    index, diagnostics = calibrate(few, TRAIN, counts, np.random.default_rng(0))
+    index, diagnostics = calibrate(few, REAL, counts, np.random.default_rng(0))
     assert class_counts(few.take(index)) == counts
     times = np.bincount(index, minlength=40)[few.labels == "no"]
     assert times.max() - times.min() <= 1
@@ -75,17 +76,17 @@ def test_too_few_candidates_are_repeated_evenly() -> None:
 def test_a_class_without_candidates_is_named() -> None:
     only = CANDIDATES.take(np.flatnonzero(CANDIDATES.labels == "no"))
     with pytest.raises(TrainingError, match="no row of class 'yes'"):
-        calibrate(only, TRAIN, {"yes": 1}, np.random.default_rng(0))
+        calibrate(only, REAL, {"yes": 1}, np.random.default_rng(0))
 
 
 def test_nothing_wanted_gives_nothing() -> None:
-    index, diagnostics = calibrate(CANDIDATES, TRAIN, {"no": 0}, np.random.default_rng(0))
+    index, diagnostics = calibrate(CANDIDATES, REAL, {"no": 0}, np.random.default_rng(0))
     assert len(index) == 0
     assert set(diagnostics) == {"effective_sample_size", "uniqueness", "cap_hits", "applied"}
 
 
 def test_same_seed_gives_the_same_choice() -> None:
-    first, second = (calibrate(CANDIDATES, TRAIN, {"no": 50, "yes": 50}, np.random.default_rng(7))[0] for _ in "ab")
+    first, second = (calibrate(CANDIDATES, REAL, {"no": 50, "yes": 50}, np.random.default_rng(7))[0] for _ in "ab")
     assert np.array_equal(first, second)
 
 

@@ -74,7 +74,7 @@ def test_leading_zeros_of_a_csv_stay_text_and_na_is_missing(tmp_path: Path) -> N
     rows = "".join(f"00{row % 7},{'NA' if row % 5 == 0 else row % 3},{'ab'[row % 2]}\n" for row in range(50))
     (tmp_path / "t.csv").write_text("code,size,class\n" + rows)
     table = the_table(
-        read_table(TableSource(kind="table", path=str(tmp_path / "t.csv"), label="class"), split_column=None)
+        read_table(TableSource(kind="table", path=str(tmp_path / "t.csv"), label="class"), seed=0, split_column=None)
     )
     assert (table.schema.kinds["code"], table.frame["code"].iloc[1]) == ("categorical", "001")
     assert (str(table.frame["size"].dtype), int(table.frame["size"].isna().sum())) == ("Int64", 10)

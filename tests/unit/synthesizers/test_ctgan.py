@@ -5,16 +5,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn import functional
 
 from synthgen.config import CtganConfig
 from synthgen.datasets import Schema, Table
-from synthgen.errors import DataError, TrainingError
+from synthgen.errors import DataError
+from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan import Ctgan
 from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_scores, gradient_penalty
 from synthgen.synthesizers.ctgan_material import Material
+from synthgen.synthesizers.ctgan_network import Head
 from synthgen.synthesizers.ctgan_package import PAC, build_critic, build_generator
-from synthgen.synthesizers.ctgan_training import Budget, State, train_networks
+from synthgen.synthesizers.ctgan_training import Budget
+from synthgen.synthesizers.table_model import TableModel
 
 SIZES = (3, 1, 7, 2)
 CPU = torch.device("cpu")
@@ -38,11 +42,11 @@ def config(**changes: object) -> CtganConfig:
     return CtganConfig.model_validate({"kind": "ctgan", "batch_size": 60, "width": 16, "latent": 8, **changes})
 
 
-def fit(data: Table, settings: CtganConfig, checkpoint: Path | None = None) -> Ctgan:
-    return Ctgan(settings).fit(data, data, np.random.default_rng(1), checkpoint=checkpoint)
+def fit(data: Table, settings: CtganConfig, checkpoint: Path | None = None) -> TableModel:
+    return TableModel(settings, Ctgan(settings)).fit(data, data, np.random.default_rng(1), checkpoint=checkpoint)
 
 
-def drawn(model: Ctgan, n: int = 100) -> str:
+def drawn(model: TableModel, n: int = 100) -> str:
     return model.sample(n, None, np.random.default_rng(2)).fingerprint()
 
 
@@ -68,23 +72,27 @@ def progress_log() -> logging.Logger:
     logger.handlers.clear()
 
 
-def test_training_that_was_killed_goes_on_bit_by_bit(tmp_path: Path, progress_log: logging.Logger) -> None:
-    data, settings = linked(), config(budget_steps=40)
+@pytest.mark.parametrize(("has_head", "killed_at"), [(True, 46), (False, 46)])
+def test_training_that_was_killed_goes_on_bit_by_bit(
+    has_head: bool, killed_at: int, tmp_path: Path, progress_log: logging.Logger
+) -> None:
+    data, settings = linked(200), config(budget_steps=50, head=has_head)
     whole = fit(data, settings)
-    killer = _Killer(26)
+    killer = _Killer(killed_at)
     progress_log.addHandler(killer)
     with pytest.raises(KeyboardInterrupt):
         fit(data, settings, tmp_path)
     progress_log.removeHandler(killer)
     resumed = fit(data, settings, tmp_path)
     assert [tick["step"] for tick in resumed.history] == [tick["step"] for tick in whole.history]
-    assert [tick["generator_loss"] for tick in resumed.history] == [tick["generator_loss"] for tick in whole.history]
+    for name in ("generator_loss", "valid_auc", "gradient_norm"):
+        assert [tick.get(name) for tick in resumed.history] == [tick.get(name) for tick in whole.history]
     assert drawn(resumed) == drawn(whole)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other config"])
 def test_a_checkpoint_of_something_else_is_ignored(damage: str, tmp_path: Path) -> None:
-    data = linked()
+    data = linked(90)
     fit(data, config(budget_steps=12, latent=8 if damage == "truncated" else 9), tmp_path)
     if damage == "truncated":
         file = tmp_path / "training.safetensors"
@@ -93,9 +101,10 @@ def test_a_checkpoint_of_something_else_is_ignored(damage: str, tmp_path: Path) 
     assert drawn(fit(data, settings, tmp_path)) == drawn(fit(data, settings))
 
 
-def test_labels_and_columns_are_learned_together() -> None:
+@pytest.mark.parametrize("has_head", [True, False])
+def test_labels_and_columns_are_learned_together(has_head: bool) -> None:
     data = linked()
-    model = fit(data, config(budget_steps=250, learning_rate=0.01, width=32))
+    model = fit(data, config(budget_steps=250, learning_rate=0.01, width=32, head=has_head))
     labels = np.repeat(np.asarray(["rare", "common"]), 1_000)
     frame = model.sample(2_000, labels, np.random.default_rng(0)).frame
     agreement = ((frame["x"] > 0) == (frame["c"] == "b")).mean()
@@ -111,37 +120,37 @@ def test_free_sampling_follows_the_class_frequencies_and_not_their_logarithms() 
 
 
 def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
-    model = fit(linked(), config(budget_steps=5))
-    generator = model._fitted.generator
-    noise = torch.randn(50, 8 + 2, generator=seeded(0))
-    assert torch.allclose(generator(noise)[:1], generator(noise[:1]), atol=1e-6)
+    network = fit(linked(), config(budget_steps=5)).codes._network
+    noise = torch.randn(50, 8, generator=seeded(0))
+    condition = functional.one_hot(torch.arange(50) % 2, 2).float()
+    assert torch.allclose(network(noise, condition)[:1], network(noise[:1], condition[:1]), atol=1e-6)
 
 
-def test_divergence_says_which_setting_to_change() -> None:
-    codes = np.arange(60)[:, None] % 5
-    material = Material.of(codes, np.zeros(60, dtype=np.int64), (5,), batch_size=60)
-    state = State.fresh(config(), material, seeded(0))
-    with torch.no_grad():
-        next(state.generator.parameters()).fill_(torch.nan)
-    with pytest.raises(TrainingError, match="diverged") as caught:
-        train_networks(state, material, config(), Budget(5, 60.0, True), lambda state: None)
-    assert caught.value.where == "synthesizer.learning_rate"
+def test_more_levels_than_pairs_of_them_fit_into_memory_are_refused() -> None:
+    layout = Layout(("code", "x"), (9_000, 2), (None, None), 1)
+    rows = CodeRows(np.zeros((5, 2), dtype=np.int64), np.zeros(5, dtype=np.int64))
+    with pytest.raises(DataError, match="9002 levels together") as caught:
+        Ctgan(config()).fit(rows, rows, layout, np.random.default_rng(0), checkpoint=None)
+    assert caught.value.where == "code"
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [([], "no column to learn"), (["code"], "9000 levels together")],
-)
-def test_a_table_that_cannot_be_learned_says_why(columns: list[str], message: str) -> None:
-    frame = pd.DataFrame({"code": [f"c{i}" for i in range(9_000)], "y": ["a", "b"] * 4_500})
-    data = Table(frame[[*columns, "y"]], Schema(dict.fromkeys([*columns, "y"], "categorical"), label="y"))
-    with pytest.raises(DataError, match=message):
+def test_a_table_of_labels_alone_says_so() -> None:
+    data = Table(pd.DataFrame({"y": ["a", "b"] * 40}), Schema({"y": "categorical"}, label="y"))
+    with pytest.raises(DataError, match="no column to learn"):
         fit(data, config(budget_steps=1))
 
 
 @pytest.mark.parametrize(
     ("rows", "settings", "steps"),
-    [(10, {}, 600), (340, {}, 737), (2_500, {}, 2_000), (10**6, {}, 3_000), (10**6, {"budget_steps": 7}, 7)],
+    [
+        (10, {}, 300),
+        (10_000, {}, 3_000),
+        (2_500, {"batch_size": 100}, 500),
+        (10**6, {"budget_steps": 7}, 7),
+        (10, {"head": False}, 600),
+        (340, {"head": False}, 737),
+        (10**6, {"head": False}, 3_000),
+    ],
 )
 def test_steps_follow_the_rows_unless_told(rows: int, settings: dict[str, int], steps: int) -> None:
     assert Budget.of(config(**settings), rows).steps == steps
@@ -164,7 +173,7 @@ def test_the_minutes_end_training_early() -> None:
 
 
 def test_there_are_about_fifty_ticks() -> None:
-    history = fit(linked(), config(budget_steps=100)).history
+    history = fit(linked(90), config(budget_steps=100)).history
     assert [tick["step"] for tick in history] == list(range(2, 101, 2))
 
 
@@ -231,9 +240,9 @@ def test_batches_hold_real_rows_of_their_class_and_more_of_the_rare_one() -> Non
     classes = np.repeat([0, 1], [475, 25])
     codes = np.stack([classes, np.arange(500) % 7], axis=1)
     material = Material.of(codes, classes, (2, 7), batch_size=100)
-    rows = material.real_rows(seeded(0))
+    rows = material.real_codes(seeded(0))
     assert len(rows) % PAC == 0
-    assert torch.equal(rows[:, 1].long(), material.batch_classes)
+    assert torch.equal(rows[:, 0].long(), material.batch_classes)
     # The square root of 1 : 19 instead of 1 : 19.
     assert (material.batch_classes == 1).float().mean().item() == pytest.approx(0.187, abs=0.01)
 
@@ -250,3 +259,67 @@ def test_networks_are_made_from_the_given_randomness_alone() -> None:
     first, second = (build_generator(5, 8, 6, seeded(3)) for _ in "ab")
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def linked_rows() -> tuple[CodeRows, Layout]:
+    """Three columns of which the second repeats the first in four of five rows."""
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 3, 900)
+    second = np.where(rng.random(900) < 0.8, first, rng.integers(0, 3, 900))
+    codes = np.stack([first, second, rng.integers(0, 4, 900)], axis=1)
+    return CodeRows(codes, rng.integers(0, 2, 900)), Layout(("a", "b", "c"), (3, 3, 4), (None,) * 3, 2)
+
+
+@pytest.mark.parametrize("has_head", [True, False])
+def test_forced_columns_weigh_as_often_as_they_come_by_themselves(has_head: bool) -> None:
+    rows, layout = linked_rows()
+    empty = rows.take(np.arange(0))
+    settings = config(budget_steps=150, head=has_head, learning_rate=0.02)
+    model = Ctgan(settings).fit(rows, empty, layout, np.random.default_rng(0), checkpoint=None)
+    classes = np.zeros(20_000, dtype=np.int64)
+    free = model.draw(classes, {}, np.random.default_rng(1))
+    assert not free.log_weight.any()
+    allowed = {0: np.array([True, False, True]), 1: np.array([False, True, False])}
+    forced = model.draw(classes, allowed, np.random.default_rng(2))
+    assert set(forced.codes[:, 0]) <= {0, 2}
+    assert set(forced.codes[:, 1]) == {1}
+    meets = (free.codes[:, 0] != 1) & (free.codes[:, 1] == 1)
+    weights = np.exp(forced.log_weight)
+    assert weights.mean() == pytest.approx(meets.mean(), rel=0.15)
+    # And weighted, the forced rows are the free ones that meet the condition.
+    of_forced = np.average(forced.codes[:, 0] == 0, weights=weights)
+    assert of_forced == pytest.approx((free.codes[meets, 0] == 0).mean(), abs=0.06)
+
+
+def test_each_column_sees_those_before_it_and_no_other() -> None:
+    _, layout = linked_rows()
+    head = Head(layout, Groups.of(layout.sizes, CPU), seeded(0))
+    with torch.no_grad():
+        head.outer.normal_(generator=seeded(1))
+    codes, condition = torch.tensor([[0, 1, 2]]), torch.tensor([[1.0, 0.0]])
+    spans = [slice(0, 3), slice(3, 6), slice(6, 10)]
+    for changed in range(3):
+        other = codes.clone()
+        other[0, changed] = (codes[0, changed] + 1) % 3
+        moved = (head(codes, condition) - head(other, condition))[0]
+        assert [bool(moved[span].abs().sum() > 1e-6) for span in spans] == [j > changed for j in range(3)]
+
+
+def test_rows_drawn_in_order_have_the_likelihood_that_one_pass_gives() -> None:
+    _, layout = linked_rows()
+    groups = Groups.of(layout.sizes, CPU)
+    head = Head(layout, groups, seeded(0))
+    with torch.no_grad():
+        head.outer.normal_(generator=seeded(1))
+    logits, condition = torch.randn(50, 10, generator=seeded(2)), torch.eye(2)[torch.arange(50) % 2]
+    drafts = head.draw(logits, condition, {}, seeded(3))
+    assert torch.equal(groups.largest(logits + head(drafts.codes, condition) + drafts.noise), drafts.codes)
+
+
+def test_a_column_that_repeats_another_is_drawn_as_its_repetition() -> None:
+    rows, layout = linked_rows()
+    same = CodeRows(rows.codes[:, [0, 0, 2]], rows.classes)
+    settings = config(budget_steps=150, learning_rate=0.03, critic_weight=0)
+    model = Ctgan(settings).fit(same, same, layout, np.random.default_rng(0), checkpoint=None)
+    codes = model.draw(np.zeros(2_000, dtype=np.int64), {}, np.random.default_rng(1)).codes
+    assert (codes[:, 0] == codes[:, 1]).mean() > 0.97

@@ -1,0 +1,291 @@
+"""Every kind of table model against ctgan 0.12.1 and real data: same rows, same judge, fresh splits.
+
+    python benchmarks/tabular.py run adult telco_churn --seeds 101 102 --out results.jsonl
+    python benchmarks/tabular.py table results.jsonl
+
+`run` takes each dataset as `synthgen init` configures it, cuts it by each seed, and appends one line per model: trained
+in a process of its own (CPU and wall seconds, peak memory), its rows as they come and calibrated, judged on held-out
+rows that nothing has seen. `auto` is the choice that the product makes on the valid rows. `table` prints Markdown:
+the median over seeds of each number, with the range.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import yaml
+
+from synthgen.config import CONTROL_KINDS, RunConfig, SynthesizerConfig, parse_config, parse_synthesizer
+from synthgen.curation.calibrate import Real, calibrate
+from synthgen.curation.choice import candidates_of, choose, judged_arms
+from synthgen.curation.selection import OVERSAMPLING
+from synthgen.datasets import Splits, Table, class_counts
+from synthgen.metrics import METRICS, Evaluation, NotMeasurable
+from synthgen.metrics.classifiers import Examples, Trees, class_probabilities
+from synthgen.metrics.table_features import encode
+from synthgen.sources import read
+from synthgen.sources.proposals import propose
+from synthgen.splitting import split
+from synthgen.stats import auc_influence, named_rng
+from synthgen.synthesizers import create, load_synthesizer
+
+LABELS = {
+    "adult": "income", "bank_marketing": "y", "telco_churn": "churn", "hotel_bookings": "is_canceled",
+    "mammography": "class", "support2": "hospdead",
+}  # fmt: skip
+KINDS = ("autoregressive", "ctgan", "cart", "tvae", "ctgan-library", "marginals", "copies")
+METRIC_NAMES = (
+    "validity", "column_shapes", "pair_trends", "c2st_auc", "tstr_gap", "membership_tpr_at_1pct_fpr", "excess_copies",
+)  # fmt: skip
+# XGBoost's own defaults: stronger than the judge of the gates, and rewards copies (TABULAR.md, C2s).
+STRONG = Trees(rounds=100, depth=6, learning_rate=0.3, row_share=1.0)
+STRONG_ROWS, STRONG_FOLDS = 12_000, 3
+
+
+def main() -> None:
+    """Run or print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("names", nargs="+", help="datasets to run, or the file of results to print")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101])
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS))
+    parser.add_argument("--minutes", type=float, default=4.0, help="the budget of auto; the library gets as much alone")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SYNTHGEN_TEST_DATA", "../shared/data")))
+    parser.add_argument("--out", type=Path, default=Path("tabular.jsonl"))
+    arguments = parser.parse_args()
+    if arguments.what == "table":
+        print_table([json.loads(line) for name in arguments.names for line in Path(name).read_text().splitlines()])
+        return
+    for name in arguments.names:
+        for seed in arguments.seeds:
+            for line in measured(name, seed, arguments):
+                with arguments.out.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
+def config_of(name: str, seed: int, arguments: argparse.Namespace) -> RunConfig:
+    """What `synthgen init` proposes, with this seed."""
+    folder = arguments.data / name
+    path = next(path for path in sorted(folder.iterdir()) if path.suffix in (".parquet", ".csv"))
+    raw = yaml.safe_load(propose(path, label=LABELS[name]))
+    # A split that the data bring is the same for every seed.
+    return parse_config({**raw, "seed": seed, "split": {}})
+
+
+def measured(name: str, seed: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """One line for each kind, raw and calibrated, and one for `auto`."""
+    config = config_of(name, seed, arguments)
+    splits = split(read(config.source, seed=seed), config.split, named_rng(seed, "split"))
+    lines: list[dict[str, Any]] = []
+    arms = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for kind in arguments.kinds:
+            print(f"{name} seed {seed}: {kind}", flush=True)
+            folder = Path(scratch) / kind
+            cost = trained(config, section(kind, arguments.minutes), splits, folder)
+            if "error" in cost:
+                lines.append({"data": name, "seed": seed, "kind": kind, "calibrated": False, **cost})
+                continue
+            model = load_synthesizer(folder)
+            lines += [
+                {"data": name, "seed": seed, "kind": kind, **cost, **line}
+                for line in judged(kind, model, config, splits)
+            ]
+            if kind in ("autoregressive", "ctgan", "cart", "tvae"):
+                assert isinstance(splits.train, Table)
+                assert isinstance(splits.valid, Table)
+                arms += judged_arms(kind, cost["wall"], model, config, splits.train, splits.valid)
+    if len(arms) > 1:
+        best = choose(arms)
+        fits = sum(
+            line["wall"] for line in lines if line["kind"] in {arm.kind for arm in arms} and not line["calibrated"]
+        )
+        line = next(line for line in lines if (line["kind"], line["calibrated"]) == (best.kind, best.calibrated))
+        lines.append({**line, "kind": "auto", "picked": best.kind, "wall": fits, "arms": [asdict(arm) for arm in arms]})
+    return lines
+
+
+def section(kind: str, minutes: float) -> SynthesizerConfig:
+    """The synthesizer section: a member of auto with its part of the budget, the library with all of it."""
+    members = {
+        member.kind: member for member in candidates_of(parse_synthesizer({"kind": "auto", "budget_minutes": minutes}))
+    }
+    if kind in members:
+        return members[kind]
+    return parse_synthesizer({"kind": kind, **({"budget_minutes": minutes} if kind == "ctgan-library" else {})})
+
+
+def trained(config: RunConfig, settings: SynthesizerConfig, splits: Splits, folder: Path) -> dict[str, Any]:
+    """Seconds and peak memory of training and of drawing as many rows as train has, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_train, args=(config, settings, splits, folder, sending))
+    process.start()
+    try:
+        cost: dict[str, Any] = receiving.recv()
+    except EOFError:
+        cost = {"error": "the process ended without a word"}
+    process.join()
+    return cost
+
+
+def _train(config: RunConfig, settings: SynthesizerConfig, splits: Splits, folder: Path, out: Any) -> None:
+    model = create(settings, splits.train)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cpu, wall = time.process_time(), time.monotonic()
+    try:
+        model.fit(splits.train, splits.valid, named_rng(config.seed, "fit"))
+    except Exception as error:
+        out.send({"error": f"{type(error).__name__}: {error}"})
+        return
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    started = time.process_time()
+    model.sample(len(splits.train), None, named_rng(config.seed, "rate"))
+    rate = len(splits.train) / max(time.process_time() - started, 1e-9)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.save(folder)
+    out.send({"cpu": cpu, "wall": wall, "rows_per_cpu_second": rate, "peak_mb": peak / 1024, "base_mb": before / 1024})
+
+
+def judged(kind: str, model: Any, config: RunConfig, splits: Splits) -> list[dict[str, Any]]:
+    """The numbers of the rows as they come, and calibrated."""
+    train = splits.train
+    assert isinstance(train, Table)
+    rng = named_rng(config.seed, "benchmark")
+    quota = {name: count for name, count in class_counts(train).items() if count}
+    labels = np.repeat(np.array(list(quota), dtype=np.str_), [OVERSAMPLING * count for count in quota.values()])
+    drawn = model.sample(len(labels), labels, rng)
+    # Labels are in blocks: the first part of each block has the frequencies of train.
+    starts = np.cumsum([0, *(OVERSAMPLING * count for count in quota.values())])[:-1]
+    first = np.concatenate(
+        [np.arange(start, start + count) for start, count in zip(starts, quota.values(), strict=True)]
+    )
+    lines = [{"calibrated": False, **numbers(drawn.take(first), config, splits)}]
+    if kind not in CONTROL_KINDS:
+        started = time.process_time()
+        index, diagnostics = calibrate(drawn, Real(train, splits.valid), quota, rng)
+        seconds = time.process_time() - started
+        lines.append(
+            {"calibrated": True, "calibration_cpu": seconds, "effective": diagnostics["effective_sample_size"],
+             "applied": diagnostics["applied"], **numbers(drawn.take(index), config, splits)}
+        )  # fmt: skip
+    return lines
+
+
+def numbers(rows: Table, config: RunConfig, splits: Splits) -> dict[str, Any]:
+    """Every metric of one set of rows."""
+    evaluation = Evaluation(
+        train=splits.train, holdout=splits.holdout, synthetic=rows, size=config.evaluation_size, seed=config.seed,
+        probe=rows,
+    )  # fmt: skip
+    found: dict[str, Any] = {"strong": strong_c2st(splits.train, rows, config.seed)}
+    for name in METRIC_NAMES:
+        try:
+            finding = METRICS["table"][name].function(evaluation)
+        except NotMeasurable:
+            continue
+        found[name] = {
+            "value": finding.value, "low": finding.low, "high": finding.high, "reference": finding.reference,
+            "detail": {key: value for key, value in finding.detail.items() if isinstance(value, int | float | None)},
+        }  # fmt: skip
+    return found
+
+
+def strong_c2st(train: Any, rows: Table, seed: int) -> float:
+    """AUC of XGBoost with its own defaults telling the rows from the training rows; below .5 means near copies."""
+    rng = named_rng(seed, "strong")
+    n = min(len(train), len(rows), STRONG_ROWS)
+    sides = [part.take(rng.permutation(len(part))[:n]) for part in (train, rows)]
+    encoded = encode(sides, train.schema.modelled)
+    matrix = np.vstack([side.matrix() for side in encoded])
+    target = np.repeat(np.array([0, 1]), n)
+    fold = rng.permutation(2 * n) % STRONG_FOLDS
+    areas = []
+    for k in range(STRONG_FOLDS):
+        inside = fold == k
+        examples = Examples(matrix[~inside], target[~inside], encoded[0].kinds)
+        scores = class_probabilities(examples, matrix[inside], classes=2, trees=STRONG, seed=seed)[:, 1]
+        areas.append(auc_influence(scores, target[inside] == 1)[0])
+    return float(np.mean(areas))
+
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "shape error %": ("column_shapes", "value"), "pair error %": ("pair_trends", "value"),
+    "C2ST": ("c2st_auc", "value"),
+    "C2ST formulas": ("c2st_auc", "detail", "formula_auc"), "C2ST strong": ("strong",),
+    "TSTR / TRTR": ("tstr_gap", "detail", "ratio"), "members %": ("membership_tpr_at_1pct_fpr", "value"),
+    "zero %": ("membership_tpr_at_1pct_fpr", "detail", "control_independent"),
+    "leak %": ("membership_tpr_at_1pct_fpr", "detail", "control_leak"), "copies %": ("excess_copies", "value"),
+    "illegal %": ("validity", "value"), "fit CPU s": ("cpu",), "rows / CPU s": ("rows_per_cpu_second",),
+    "peak MB": ("peak_mb",),
+}  # fmt: skip
+
+
+def print_table(lines: Sequence[Mapping[str, Any]]) -> None:
+    """One Markdown table per dataset; cells are medians over the seeds, with the range where there are several."""
+    for name in dict.fromkeys(line["data"] for line in lines):
+        own = [line for line in lines if line["data"] == name]
+        seeds = sorted({line["seed"] for line in own})
+        print(f"\n**{name}** (seeds {', '.join(map(str, seeds))})\n")
+        print(f"| model | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
+        print(f"| *real rows* | {' | '.join(cell(own[:1], column, 'reference') for column in COLUMNS)} |")
+        for key in dict.fromkeys((line["kind"], line["calibrated"]) for line in own if line["kind"] != "auto"):
+            arm = [line for line in own if (line["kind"], line["calibrated"]) == key]
+            print(f"| `{key[0]}`{', calibrated' if key[1] else ''} | {cells(arm)} |")
+        auto = [line for line in own if line["kind"] == "auto"]
+        if auto:
+            picked = ", ".join(f"{line['picked']}{' calibrated' if line['calibrated'] else ''}" for line in auto)
+            print(f"| **`auto`** ({picked}) | {cells(auto)} |")
+
+
+def cells(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The cells of one row, or why there are none."""
+    if "error" in lines[0]:
+        return f"{lines[0]['error']} |" + " |" * (len(COLUMNS) - 2)
+    return " | ".join(cell(lines, column, "value") for column in COLUMNS)
+
+
+def cell(lines: Sequence[Mapping[str, Any]], column: str, part: str) -> str:
+    """The median of a number over lines, with its range; `part` "reference" takes that of real rows instead."""
+    found = [value for value in (number(line, column, part) for line in lines) if value is not None]
+    if not found:
+        return ""
+    digits = 0 if column in ("fit CPU s", "rows / CPU s", "peak MB") else 2 if "%" in column else 3
+    middle = f"{np.median(found):,.{digits}f}"
+    return middle if len(found) == 1 else f"{middle} ({min(found):,.{digits}f}–{max(found):,.{digits}f})"
+
+
+def number(line: Mapping[str, Any], column: str, part: str) -> float | None:
+    """One number of a line in the unit of its column; None where it was not measured."""
+    path = COLUMNS[column]
+    if part == "reference":
+        if len(path) == 1 or "detail" in path:
+            path = ("c2st_auc", "detail", "formula_reference") if column == "C2ST formulas" else ("absent",)
+        else:
+            path = (path[0], "reference")
+    if column == "TSTR / TRTR" and part == "value":
+        detail = line.get("tstr_gap", {}).get("detail")
+        return detail["trained_on_synthetic"] / detail["trained_on_real"] if detail else None
+    value: Any = line
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        return None
+    if column in ("shape error %", "pair error %", "illegal %"):
+        return 100 * (1 - float(value))
+    return 100 * float(value) if "%" in column else float(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from synthgen.config import AutoregressiveConfig
+from synthgen.errors import TrainingError
+from synthgen.synthesizers.autoregressive import Autoregressive
+from synthgen.synthesizers.autoregressive_network import _draw_codes, build_networks, rank_features, start_at_marginals
+from synthgen.synthesizers.autoregressive_training import Plan, State, mean_loss, train_networks
+from synthgen.synthesizers.codes import CodeRows, Layout
+
+RANKS = np.array([0.1, 0.3, 0.6, 0.9, np.nan])
+LAYOUT = Layout(("a", "b", "c"), (3, 2, 5), (None, None, RANKS), 2)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def config(**changes: object) -> AutoregressiveConfig:
+    tiny = {"kind": "autoregressive", "width": 16, "embedding": 4, "batch_size": 64}
+    return AutoregressiveConfig.model_validate({**tiny, **changes})
+
+
+def linked(n: int = 2_000, seed: int = 0) -> CodeRows:
+    """b is a xor class; c follows a: nothing that independent columns could show."""
+    rng = np.random.default_rng(seed)
+    classes = (rng.random(n) < 0.3).astype(np.int64)
+    a = rng.choice(3, n, p=[0.5, 0.3, 0.2])
+    b = ((a == 1) ^ (classes == 1)).astype(np.int64)
+    c = np.where(rng.random(n) < 0.9, a, rng.integers(0, 5, n))
+    return CodeRows(np.stack([a, b, c], axis=1), classes)
+
+
+def tensor(rows: CodeRows) -> torch.Tensor:
+    return torch.from_numpy(np.column_stack([rows.classes, rows.codes]))
+
+
+def fit(
+    settings: AutoregressiveConfig,
+    *,
+    train: CodeRows | None = None,
+    valid: CodeRows | None = None,
+    layout: Layout = LAYOUT,
+    checkpoint: Path | None = None,
+) -> Autoregressive:
+    train = linked() if train is None else train
+    valid = linked(300, seed=1) if valid is None else valid
+    return Autoregressive(settings).fit(train, valid, layout, np.random.default_rng(1), checkpoint=checkpoint)
+
+
+def drawn(model: Autoregressive, seed: int = 2) -> bytes:
+    return model.draw(np.arange(200) % 2, {}, np.random.default_rng(seed)).codes.tobytes()
+
+
+@pytest.fixture(scope="module")
+def trained() -> Autoregressive:
+    return fit(config(budget_steps=400, learning_rate=0.01, dropout=0.0))
+
+
+class _Killer(logging.Handler):
+    """Ends the process' work at a step, as a signal would."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.tick.done >= 26:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def killer() -> Iterator[_Killer]:
+    logger, handler = logging.getLogger("synthgen.progress"), _Killer()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_training_that_was_killed_goes_on_bit_by_bit(tmp_path: Path, killer: _Killer) -> None:
+    settings = config(budget_steps=40)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, checkpoint=tmp_path)
+    logging.getLogger("synthgen.progress").removeHandler(killer)
+    resumed, whole = fit(settings, checkpoint=tmp_path), fit(settings)
+    assert [{**tick, "seconds": 0} for tick in resumed.history] == [{**tick, "seconds": 0} for tick in whole.history]
+    assert [tick["step"] for tick in whole.history] == list(range(2, 41, 2))
+    for name, weight in whole.state()[1].items():
+        assert np.array_equal(resumed.state()[1][name], weight), name
+    assert drawn(resumed) == drawn(whole)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other config", "other validation rows"])
+def test_a_checkpoint_of_something_else_is_ignored(damage: str, tmp_path: Path) -> None:
+    other = linked(300, seed=2 if damage == "other validation rows" else 1)
+    fit(config(budget_steps=8, width=24 if damage == "other config" else 16), valid=other, checkpoint=tmp_path)
+    if damage == "truncated":
+        file = tmp_path / "training.safetensors"
+        file.write_bytes(file.read_bytes()[:1_000])
+    settings = config(budget_steps=12)
+    assert drawn(fit(settings, checkpoint=tmp_path)) == drawn(fit(settings))
+
+
+def test_what_needs_class_and_column_together_is_learned(trained: Autoregressive) -> None:
+    classes = np.arange(6_000) % 2
+    codes = trained.draw(classes, {}, np.random.default_rng(0)).codes
+    assert (codes[:, 1] == ((codes[:, 0] == 1) ^ (classes == 1))).mean() > 0.99
+    assert (codes[:, 0] == codes[:, 2]).mean() == pytest.approx(0.92, abs=0.02)
+    assert np.bincount(codes[:, 0]) / 6_000 == pytest.approx([0.5, 0.3, 0.2], abs=0.04)
+
+
+def test_an_allowed_code_is_forced_and_weighed_by_its_probability(trained: Autoregressive) -> None:
+    classes = np.zeros(8_000, dtype=np.int64)
+    allowed = {0: np.array([False, True, True]), 2: np.array([False, False, True, False, True])}
+    found = trained.draw(classes, allowed, np.random.default_rng(0))
+    free = trained.draw(classes, {}, np.random.default_rng(1))
+    assert set(found.codes[:, 0]) == {1, 2}
+    assert set(found.codes[:, 2]) == {2, 4}
+    assert not free.log_weight.any()
+    # The mean weight is the probability of the condition, which free rows meet that often.
+    is_met = np.isin(free.codes[:, 0], [1, 2]) & np.isin(free.codes[:, 2], [2, 4])
+    assert np.exp(found.log_weight).mean() == pytest.approx(is_met.mean(), abs=0.02)
+    # Weighted, forced rows are distributed as the free rows that meet the condition.
+    share = np.average(found.codes[:, 0] == 2, weights=np.exp(found.log_weight))
+    assert share == pytest.approx((free.codes[is_met, 0] == 2).mean(), abs=0.02)
+
+
+def test_a_code_that_the_model_finds_all_but_impossible_can_be_forced(trained: Autoregressive) -> None:
+    last = trained._networks.columns[1][-1]
+    before = last.bias.clone()
+    last.bias.copy_(torch.tensor([0.0, -500.0]))
+    found = trained.draw(np.zeros(50, dtype=np.int64), {1: np.array([False, True])}, np.random.default_rng(0))
+    last.bias.copy_(before)
+    assert (found.codes[:, 1] == 1).all()
+    assert np.isfinite(found.log_weight).all()
+    assert found.log_weight.max() < -400
+
+
+def test_no_rows_are_drawn_for_no_classes(trained: Autoregressive) -> None:
+    assert trained.draw(np.empty(0, dtype=np.int64), {}, np.random.default_rng(0)).codes.shape == (0, 3)
+
+
+def test_drawn_codes_follow_their_probabilities_and_never_one_of_zero() -> None:
+    probabilities = torch.tensor([0.0, 0.6, 0.0, 0.1, 0.3, 0.0])
+    codes = _draw_codes(torch.log(probabilities).expand(40_000, -1), seeded(0))
+    assert torch.allclose(torch.bincount(codes, minlength=6) / 40_000, probabilities, atol=0.01)
+    assert set(codes.tolist()) == {1, 3, 4}
+
+
+def test_a_column_sees_only_the_class_and_the_columns_before_it() -> None:
+    networks = build_networks(LAYOUT, config(), seeded(0))
+    row = torch.tensor([[0, 1, 0, 3]])
+    for changed in range(4):
+        other = row.clone()
+        other[0, changed] = 1 - row[0, changed].clamp(max=1)
+        differs = [not torch.equal(a, b) for a, b in zip(networks(row), networks(other), strict=True)]
+        assert differs == [j >= changed for j in range(3)]
+
+
+def test_untrained_networks_start_at_the_marginals() -> None:
+    networks = build_networks(LAYOUT, config(), seeded(0))
+    rows = tensor(linked())
+    start_at_marginals(networks, rows[:, 1:])
+    entropy = -sum(
+        float((share[share > 0] * np.log(share[share > 0])).sum())
+        for share in (np.bincount(column) / len(rows) for column in rows[:, 1:].numpy().T)
+    )
+    assert mean_loss(networks, rows) == pytest.approx(entropy, abs=0.15)
+
+
+def test_mean_loss_is_the_log_likelihood_of_the_chain_of_columns() -> None:
+    networks = build_networks(LAYOUT, config(), seeded(0))
+    rows = tensor(linked(5_000))
+    logits = networks(rows)
+    chain = sum(-nn.functional.log_softmax(part, dim=1)[range(5_000), rows[:, j + 1]] for j, part in enumerate(logits))
+    assert mean_loss(networks, rows) == pytest.approx(float(chain.mean().detach()), rel=1e-5)
+
+
+def test_rank_features_are_smooth_in_the_rank_and_flag_the_missing() -> None:
+    features = rank_features(np.array([0.5, 0.25, np.nan, 0.0]))
+    assert features.shape == (4, 11)
+    assert features[0, :2].tolist() == [0, 0]
+    assert features[1, 0] == pytest.approx(-0.5)
+    assert features[1, 1] == pytest.approx(-0.67449, abs=1e-5)
+    assert features[1, 2] == pytest.approx(1.0)
+    assert features[2].tolist() == [0.0] * 10 + [1.0]
+    assert torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_keeps_the_mean_and_drops_its_share(rate: float) -> None:
+    networks = build_networks(LAYOUT, config(dropout=rate, width=64), seeded(0))
+    keep = networks.draw_keep(2_000, seeded(1))
+    assert (keep.hidden == 0).float().mean().item() == pytest.approx(rate, abs=0.005)
+    assert keep.hidden.mean().item() == pytest.approx(1, abs=0.02)
+    assert (keep.inputs == 0).float().mean().item() == pytest.approx(rate / 2, abs=0.01)
+
+
+def test_the_weights_of_the_best_validation_likelihood_are_kept() -> None:
+    # Sixty rows of noise are learned by heart: the validation loss soon rises.
+    train, valid = _noise(60, 0), _noise(400, 1)
+    layout = Layout(tuple("abcdef"), (6,) * 6, (None,) * 6, 1)
+    settings = config(budget_steps=600, width=64, dropout=0.0, learning_rate=0.01)
+    model = fit(settings, train=train, valid=valid, layout=layout)
+    losses = [tick["valid_loss"] for tick in model.history]
+    assert mean_loss(model._networks, tensor(valid)) == pytest.approx(min(losses), rel=1e-5)
+    assert losses[-1] > min(losses) + 0.1
+    assert len(losses) == losses.index(min(losses)) + 6 < 20
+
+
+def _noise(n: int, seed: int) -> CodeRows:
+    return CodeRows(np.random.default_rng(seed).integers(0, 6, (n, 6)), np.zeros(n, dtype=np.int64))
+
+
+@pytest.mark.parametrize("rows", [1, 19, 20, 400])
+def test_without_validation_rows_some_of_train_are_held_out(rows: int) -> None:
+    nothing = linked(0)
+    model = fit(config(budget_steps=20), train=linked(rows), valid=nothing)
+    assert all(np.isfinite(tick["valid_loss"]) for tick in model.history)
+    assert len(model.draw(np.zeros(5, dtype=np.int64), {}, np.random.default_rng(0)).codes) == 5
+
+
+def test_a_wide_column_is_learned() -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 1_000, 4_000)
+    rows = CodeRows(np.stack([wide, wide // 500], axis=1), np.zeros(4_000, dtype=np.int64))
+    layout = Layout(("wide", "half"), (1_000, 2), ((np.arange(1_000) + 0.5) / 1_000, None), 1)
+    model = fit(
+        config(budget_steps=150, learning_rate=0.01), train=rows, valid=rows.take(np.arange(500)), layout=layout
+    )
+    codes = model.draw(np.zeros(2_000, dtype=np.int64), {}, np.random.default_rng(0)).codes
+    assert (codes[:, 0] // 500 == codes[:, 1]).mean() > 0.95
+    assert len(np.unique(codes[:, 0])) > 700
+
+
+@pytest.mark.parametrize("broken", [1, 3])
+def test_divergence_rolls_back_to_the_last_good_weights_at_half_the_rate(broken: int) -> None:
+    state, train, valid, plan = _training(steps=60)
+    breaks = iter(range(broken))
+
+    def break_weights(now: State) -> None:
+        if next(breaks, None) is not None:
+            next(now.networks.parameters()).detach().fill_(torch.nan)
+
+    train_networks(state, train, valid, plan, break_weights)
+    assert [tick["rollbacks"] for tick in state.history if "rollbacks" in tick] == list(range(1, broken + 1))
+    assert all(torch.isfinite(parameter).all() for parameter in state.networks.parameters())
+    assert np.isfinite(mean_loss(state.best, valid))
+
+
+def test_divergence_that_does_not_end_says_which_setting_to_change() -> None:
+    state, train, valid, plan = _training(steps=60)
+    with torch.no_grad():
+        next(state.networks.parameters()).fill_(torch.nan)
+    with pytest.raises(TrainingError, match="diverged") as caught:
+        train_networks(state, train, valid, plan, lambda now: None)
+    assert caught.value.where == "synthesizer.learning_rate"
+
+
+def _training(steps: int) -> tuple[State, torch.Tensor, torch.Tensor, Plan]:
+    train, valid = tensor(linked()), tensor(linked(300, seed=1))
+    state = State.fresh(LAYOUT, config(), train, seeded(0))
+    return state, train, valid, Plan(steps, 60.0, 64, True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "steps", "batch_size"),
+    [
+        (100, {}, 600, 64),
+        (9_999, {}, 1_250, 64),
+        (10_000, {}, 600, 200),
+        (10**6, {}, 40_000, 200),
+        (10**6, {"epochs": 0.5, "batch_size": 1_000}, 600, 1_000),
+        (10**6, {"budget_steps": 7}, 7, 200),
+    ],
+)
+def test_steps_follow_epochs_unless_told(rows: int, changes: dict[str, object], steps: int, batch_size: int) -> None:
+    plan = Plan.of(config(**{"batch_size": None, **changes}), rows)
+    assert (plan.steps, plan.batch_size) == (steps, batch_size)
+
+
+@pytest.mark.parametrize(
+    ("is_reproducible", "step", "seconds", "share"),
+    [(True, 50, 99.0, 0.5), (False, 50, 99.0, 0.99), (False, 50, 10.0, 0.5), (False, 100, 500.0, 1.0)],
+)
+def test_only_a_budget_without_steps_looks_at_the_clock(
+    is_reproducible: bool, step: int, seconds: float, share: float
+) -> None:
+    assert Plan(100, 100.0, 64, is_reproducible).share(step, seconds) == share
+
+
+def test_the_minutes_end_training_early() -> None:
+    model = fit(config(budget_steps=10**6, budget_minutes=0.01))
+    assert 0 < model.history[-1]["step"] < 10**6
+    assert model.history[-1]["seconds"] >= 0.6
