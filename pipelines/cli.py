@@ -108,12 +108,14 @@ def run(
 
 
 def _run_one(config: RunConfig, space: Any, *, force: bool, progress: bool) -> "Outcome":
+    from pipelines import preview
     from pipelines.terminal import progress_shown
     from synthgen import stages
 
     with progress_shown(enabled=progress):
         # A mistake in the data is answered before any server starts or anything is written but the cache.
         fresh = stages.preflight(config, space)
+        preview.announce_run(config, space)
         from pipelines.augment import augment_flow
 
         return augment_flow(config.model_dump(mode="json"), str(space.root), force=force, fresh=fresh)

@@ -13,13 +13,15 @@ from rich.text import Text
 from synthgen.config import RunConfig
 from synthgen.curation.choice import candidates_of
 from synthgen.curation.plan import planned_counts
-from synthgen.datasets import Data, Ingested, Splits, Table
+from synthgen.datasets import Data, Ingested, Splits, Table, load_data
+from synthgen.estimates import Estimate, Size, announce, available_gb, estimate
 from synthgen.findings import Problem, Rule
 from synthgen.gates import rules_for
 from synthgen.metrics import Modality
+from synthgen.runs import Workspace, read_json
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
-from synthgen.stages import modality_of, present_classes
+from synthgen.stages import ingest, modality_of, present_classes, split_data
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
 
@@ -37,6 +39,7 @@ class Plan:
     classes: Mapping[str, Mapping[str, int]]
     synthesizer: str
     training: str
+    expected: Estimate | None
     gates: Sequence[Rule]
     problems: Sequence[Problem]
 
@@ -60,9 +63,28 @@ def look(config: RunConfig) -> Plan:
         classes=_classes(config, splits),
         synthesizer=_model(config, modality),
         training=_training(config),
+        expected=expected(config, splits.train, len(ingested.data)),
         gates=rules_for(modality, config.purpose, config.gates),
         problems=[*found, *split_problems(splits)],
     )
+
+
+def expected(config: RunConfig, train: Data, rows: int) -> Estimate | None:
+    """Memory and time of a run on a table of so many rows; None for images, which nobody has measured."""
+    if not isinstance(train, Table):
+        return None
+    drawn_rows = sum(planned_counts(config.plan, present_classes(train)).values())
+    models = candidates_of(config.synthesizer)
+    return estimate(Size.of(train, rows), models, drawn_rows=drawn_rows, evaluation=config.evaluation_size)
+
+
+def announce_run(config: RunConfig, workspace: Workspace) -> None:
+    """Say what the run will take; what reading and splitting built is used again."""
+    data = ingest(config, workspace)
+    train = load_data(split_data(config, workspace, data).directory / "train")
+    estimated = expected(config, train, read_json(data.directory / "fingerprint.json")["rows"])
+    if estimated is not None:
+        announce(estimated)
 
 
 def _model(config: RunConfig, modality: Modality) -> str:
@@ -115,6 +137,8 @@ def show(plan: Plan, console: Console) -> None:
         facts.add_row(f"  {kind}", Text(", ".join(names)))
     facts.add_row("  model", f"{plan.synthesizer}, training {plan.training}")
     facts.add_row("  gates", Text("; ".join(f"{rule.metric} {rule.text}" for rule in plan.gates if rule.required)))
+    if plan.expected is not None:
+        facts.add_row("  expect", plan.expected.text)
     console.print(facts)
     counts = Grid(box=None, pad_edge=False, header_style="bold")
     for title in ("  class", "train", "valid", "holdout", "synthetic to make"):
@@ -125,4 +149,6 @@ def show(plan: Plan, console: Console) -> None:
     for problem in plan.problems:
         hint = f" [dim]→ {escape(problem.hint)}[/dim]" if problem.hint else ""
         console.print(f"{_MARKS[problem.severity]} {escape(problem.message)}{hint}", highlight=False)
+    if plan.expected is not None and (warning := plan.expected.warning(available_gb())):
+        console.print(f"{_MARKS['warning']} {warning}", highlight=False)
     console.print("nothing was trained or written", style="dim")

@@ -32,6 +32,11 @@ class _StageHandler(logging.Handler):
             self.show_tick(tick)
         elif (stage := getattr(record, "stage", None)) is not None:
             self.show_stage(str(stage), str(getattr(record, "state", "")), str(getattr(record, "step", "")))
+        elif (note := getattr(record, "note", None)) is not None:
+            self.show_note(str(note))
+
+    def show_note(self, note: str) -> None:
+        raise AssertionError("a progress handler shows notes")
 
     def show_tick(self, tick: Tick) -> None:
         raise AssertionError("a progress handler shows ticks")
@@ -61,6 +66,9 @@ class BarHandler(_StageHandler):
             self._progress.update(task, completed=1.0, total=1.0, detail="reused" if state == "reused" else "")
             self._progress.stop_task(task)
 
+    def show_note(self, note: str) -> None:
+        self._progress.console.print(note, highlight=False, markup=False)
+
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=None, detail="")
@@ -87,6 +95,9 @@ class LineHandler(_StageHandler):
             self._finished |= {stage} if state != "running" else set()
         elif self._is_due():
             self._print(f"{stage:>9} {step}")
+
+    def show_note(self, note: str) -> None:
+        self._print(note)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._last >= _PLAIN_SECONDS

@@ -389,9 +389,13 @@ class GateConfig(Section):
 
 
 class ExportConfig(Section):
-    """Formats of the emitted dataset; empty = parquet for tables, folder for images."""
+    """Formats of the emitted dataset; empty = parquet for tables, folder for images.
+
+    `ids`: synthetic rows have none, or new ones in the format of the real ones.
+    """
 
     formats: tuple[TableFormat | ImageFormat, ...] = ()
+    ids: Literal["omit", "regenerate"] = "omit"
 
 
 class TrackingConfig(Section):
@@ -417,6 +421,27 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
 
     @property
+    def privacy(self) -> DpConfig | None:
+        """What differential privacy is promised, if any."""
+        return self.synthesizer.dp if isinstance(self.synthesizer, CtganConfig) else None
+
+    @model_validator(mode="after")
+    def _images_have_a_plan(self) -> "RunConfig":
+        if self.plan.kind == "auto" and self.modality == "images":
+            raise ValueError("plan auto is for tables; images take balance, ratio, rows or per_class")
+        return self
+
+    @model_validator(mode="after")
+    def _dp_covers_the_whole_run(self) -> "RunConfig":
+        if self.privacy is None:
+            return self
+        if self.plan.kind != "per_class":
+            raise ValueError("dp takes plan.kind per_class: other plans count the training rows of each class")
+        if isinstance(self.source, TableSource) and self.source.constraints:
+            raise ValueError("dp takes no constraints: what they determine is learned from raw rows")
+        return self
+
+    @property
     def modality(self) -> Literal["table", "images"]:
         """What the source holds."""
         images = self.source.kind == "images" or getattr(self.source, "name", None) in ("digits", "mnist-5k")
@@ -428,7 +453,7 @@ class RunConfig(Section):
 
         Controls are not, and under differential privacy no raw row may be looked at again.
         """
-        return self.synthesizer.kind not in CONTROL_KINDS and getattr(self.synthesizer, "dp", None) is None
+        return self.synthesizer.kind not in CONTROL_KINDS and self.privacy is None
 
     @property
     def evaluation_size(self) -> EvaluationSize:

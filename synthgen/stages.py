@@ -16,8 +16,8 @@ from synthgen.curation.plan import planned_counts
 from synthgen.curation.ratio import SHARES, choose_ratio, thinned
 from synthgen.curation.selection import OVERSAMPLING, CurationRecord, Screen, curate
 from synthgen.datasets import Data, Ingested, Labels, Splits, Table, class_counts, load_data
-from synthgen.errors import ConfigError
 from synthgen.exporters import emit_dataset
+from synthgen.exporters.ids import with_new_ids
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_for, verdict_of
 from synthgen.metrics import Evaluation, Modality, measure
@@ -80,8 +80,6 @@ def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     train = load_data(splits.directory / "train")
     rules_for(modality_of(train), config.purpose, config.gates)
     planned_counts(config.plan, present_classes(train))
-    if isinstance(config.plan, AutoPlan) and not isinstance(train, Table):
-        raise ConfigError("plan auto is for tables; images take balance, ratio, rows or per_class", where="plan.kind")
     create(config.synthesizer, train)
     return [ref.stage for ref in (data, splits) if not ref.reused]
 
@@ -136,7 +134,8 @@ def _draw_inputs(config: RunConfig) -> dict[str, Any]:
 def _quotas(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
     counts = present_classes(train)
     quotas = {"synthetic": planned_counts(config.plan, counts)}
-    if isinstance(train, Table):
+    # Its class frequencies are those of raw rows, which a private model must not see again.
+    if isinstance(train, Table) and config.privacy is None:
         share = min(1.0, config.evaluation_size.max_rows / len(train))
         quotas["probe"] = {name: max(1, round(count * share)) for name, count in counts.items()}
     return quotas
@@ -222,6 +221,14 @@ def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, An
     return [asdict(item) for item in items]
 
 
+def describe_model(run: Run, model: Ref) -> None:
+    """Record which model was chosen, and what it promises about privacy."""
+    saved = read_json(model.directory / "model" / "synthesizer.json")
+    described = saved.get("model")
+    promise = described.get("privacy") if isinstance(described, Mapping) else None
+    run.update(model=_choice(model).kind, differential_privacy=promise)
+
+
 def judge_run(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, evaluation: Ref) -> Report:
     """The findings under the gates, with provenance."""
     train = load_data(splits.directory / "train")
@@ -251,6 +258,9 @@ def emit(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, report: Repor
     """Write dataset/ if the verdict allows it; None when it does not."""
     if not may_emit(config, report.verdict, force=force):
         return None
+    parts, rows = Splits.load(splits.directory), load_data(synthetic.directory / "synthetic")
+    if config.export.ids == "regenerate" and isinstance(rows, Table):
+        rows = with_new_ids(rows, parts, named_rng(config.seed, "ids"))
     facts = {
         "run_id": run.id,
         "name": config.name,
@@ -260,16 +270,10 @@ def emit(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, report: Repor
         "forced": force and not may_emit(config, report.verdict, force=False),
         "data_sha256": report.provenance["data_sha256"],
         "created": report.provenance["started"],
-        "synthesizer": config.synthesizer.kind,
+        "synthesizer": report.provenance.get("model", config.synthesizer.kind),
+        "differential_privacy": report.provenance.get("differential_privacy"),
     }
-    emit_dataset(
-        run.dataset,
-        Splits.load(splits.directory),
-        load_data(synthetic.directory / "synthetic"),
-        purpose=config.purpose,
-        formats=config.export.formats,
-        facts=facts,
-    )
+    emit_dataset(run.dataset, parts, rows, purpose=config.purpose, formats=config.export.formats, facts=facts)
     return run.dataset
 
 

@@ -40,6 +40,8 @@ _JUDGED_ROWS = 5_000
 # The gates on membership and copies, and on the excess over columns that cannot leak (EVALUATION.md); on valid an arm
 # is out when its interval lies beyond them, as in the gates.
 _MOST_MEMBERSHIP, _MOST_COPIES = 0.02, 0.001
+# Standard errors between the middle and an end of a 95 % interval.
+_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Arm:
 
     Attributes:
         c2st, formula: AUC against valid; the second with differences, ratios and equalities of columns as well.
+        error: standard error of the first.
         membership: share of members named at 1 % false accusations, with the strangers from valid; None: too few rows.
         share_of_leak: its excess over independent columns as a share of that of a 5 % leak.
         copies: share of copies of train beyond coincidence.
@@ -64,13 +67,14 @@ class Arm:
     copies: float | None
     effective_sample_size: float | None
     fit_seconds: float
+    error: float = 0.0
     reason: str = ""
     chosen: bool = False
 
     @property
     def score(self) -> float:
-        """What is made small: the larger of both AUCs."""
-        return max(self.c2st or 1.0, self.formula or 0.0)
+        """What is made small: the larger of both AUCs; below chance is chance."""
+        return max(self.c2st or 1.0, self.formula or 0.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,16 @@ def fit_best(config: RunConfig, train: Table, valid: Table, out: Path) -> None:
 
 
 def choose(arms: Sequence[Arm]) -> Arm:
-    """The arm with the smallest score among those that may be chosen; when none may, the one that leaks least."""
+    """The arm that leaks least among those whose score is within one standard error of the smallest.
+
+    Arms that are out take part only when all are: then the one that names the fewest members.
+    """
     allowed = [arm for arm in arms if not arm.reason]
-    if allowed:
-        return min(allowed, key=lambda arm: (arm.score, arm.calibrated))
-    return min(arms, key=lambda arm: (arm.membership or 0.0, arm.calibrated))
+    if not allowed:
+        return min(arms, key=lambda arm: (arm.membership or 0.0, arm.calibrated))
+    best = min(allowed, key=lambda arm: arm.score)
+    close = [arm for arm in allowed if arm.score <= best.score + best.error]
+    return min(close, key=lambda arm: (arm.share_of_leak or 0.0, arm.score))
 
 
 def _fitted(
@@ -209,6 +218,7 @@ def _judged(arm: Arm, rows: Table, train: Table, valid: Table, config: RunConfig
     return replace(
         arm,
         c2st=separation.value if separation else None,
+        error=(separation.high - separation.low) / (2 * _NORMAL_95) if separation else 0.0,
         formula=separation.detail.get("formula_auc") if separation else None,
         membership=membership.value if membership else None,
         share_of_leak=membership.detail["share_of_leak"] if membership else None,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.config import CurationConfig
+from synthgen.constraints import violations
 from synthgen.curation.calibrate import Real, calibrate
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
@@ -77,6 +78,9 @@ def curate(
 ) -> tuple[Data, CurationRecord]:
     """Exactly quota[class] rows of each class, and what was done to get them.
 
+    Rows that break a constraint of the table are dropped like copies; a synthesizer sees that of each draw alone, here
+    all draws meet (two of them may repeat what must be unique).
+
     Copies of training rows are dropped and drawn again. Where a class offers little else (few columns with few
     values coincide by chance), what cannot be replaced in `MAX_ROUNDS` is filled with the copies, and counted.
 
@@ -85,17 +89,24 @@ def curate(
     """
     record = CurationRecord()
     fresh, spare = _screened(candidates, screen, record)
-    pool = fresh
+    pool = _lawful(fresh, screen)
     while record.rounds < MAX_ROUNDS and (missing := _missing(pool, quota)):
         record.rounds += 1
         drawn = draw(_labels_for({name: count + count // 4 + 4 for name, count in missing.items()}), rng)
         fresh, copies = _screened(drawn, screen, record)
-        pool, spare = concat([pool, fresh]), concat([spare, copies])
+        pool, spare = _lawful(concat([pool, fresh]), screen), concat([spare, copies])
     if missing := _missing(pool, quota):
         record.copies_kept = sum(missing.values())
         pool = concat([pool, _first_of_each(spare, missing)])
         _require_full(pool, quota)
     return _choose(pool, quota, screen, config, record, rng), record
+
+
+def _lawful(pool: Data, screen: Screen) -> Data:
+    if not isinstance(pool, Table) or not isinstance(screen.train, Table) or not screen.train.schema.constraints:
+        return pool
+    broken = np.any(list(violations(pool, screen.train).values()), axis=0)
+    return pool.take(np.flatnonzero(~broken))
 
 
 def _screened(candidates: Data, screen: Screen, record: CurationRecord) -> tuple[Data, Data]:

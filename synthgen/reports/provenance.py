@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import yaml
 
-from synthgen.datasets import Table
 from synthgen.findings import Report, Verdict
 from synthgen.reports.material import Material
 from synthgen.reports.words import shown_duration
@@ -22,7 +21,8 @@ def first_facts(report: Report, material: Material) -> list[tuple[str, str]]:
         "run": known.get("run_id"),
         "data": _hash(known.get("data_sha256")),
         "date": str(known.get("started", ""))[:16].replace("T", " ") or None,
-        "model": _model(material),
+        "model": report.provenance.get("model"),
+        "differential privacy": _promise(report),
         "time": shown_duration(sum(material.seconds.values())) if material.seconds else None,
         "required checks passed": f"{sum(required)} of {len(required)}",
         "privacy": _privacy(report),
@@ -62,11 +62,12 @@ def redacted(text: str) -> str:
     return _SECRET_PARAMETERS.sub(r"\1[hidden]", _CREDENTIALS.sub(r"\1[hidden]@", text))
 
 
-def _model(material: Material) -> str | None:
-    if material.config is None:
+def _promise(report: Report) -> str | None:
+    promise = report.provenance.get("differential_privacy")
+    if not promise:
         return None
-    kind = material.config.synthesizer.kind
-    return kind if kind != "auto" else "ctgan" if isinstance(material.train, Table) else "image-gan"
+    # The report itself looks at raw rows.
+    return f"model: epsilon {promise['epsilon']:g}, delta {promise['delta']:g}; the numbers of this page lie outside"
 
 
 def _privacy(report: Report) -> str:

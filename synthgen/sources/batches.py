@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from synthgen.stats import FloatArray
 
-_BATCH_CELLS, _MAX_BATCH_ROWS = 500_000, 65_536
+_BATCH_CELLS, _MAX_BATCH_ROWS = 200_000, 65_536
 
 
 def batch_rows(columns: int) -> int:

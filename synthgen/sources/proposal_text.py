@@ -7,6 +7,9 @@ from textwrap import wrap
 
 import yaml
 
+from synthgen.config import EVALUATION_SIZES, AutoConfig
+from synthgen.estimates import Size, estimate
+
 # A verdict on images needs so many synthetic ones of a class.
 IMAGES_PER_CLASS = 200
 # Classes whose sizes differ by less than this need no balancing.
@@ -24,8 +27,8 @@ class Proposal:
         source: the lines of the source section.
         split: remarks on the split, and the column that names it.
         train: rows of each class in the training part.
-        megabytes: of the data in memory.
-        side: pixels of the longer side, None for a table.
+        size: of a table.
+        megabytes, side: of images in memory, and pixels of their longer side.
     """
 
     path: Path
@@ -34,7 +37,8 @@ class Proposal:
     split_remarks: Sequence[str]
     split_column: str | None
     train: Mapping[str, int]
-    megabytes: float
+    size: Size | None = None
+    megabytes: float = 0.0
     side: int | None = None
 
     @property
@@ -81,17 +85,26 @@ def render(proposal: Proposal) -> str:
 
 
 def _head(proposal: Proposal) -> list[str]:
-    memory = FRAMEWORK_GB + BYTES_COPIED * proposal.megabytes / 1024
     return [
         f"# {scalar(proposal.path.name)}: {proposal.content}. A proposal; change what you know better.",
         f"# Check it:  synthgen check {proposal.name}.yaml      Run it:  synthgen run {proposal.name}.yaml",
-        f"# Expect {proposal.budget_minutes} minutes of training, some of evaluation, and {memory:.1f} GB of memory.",
+        *(line.removeprefix("  ") for line in comment(f"Expect {_expectation(proposal)}.")),
         f"name: {scalar(proposal.name)}",
         "# The same seed gives the same split, the same model and the same rows.",
         "seed: 0",
         "# augment: feed a classifier inside the house; share: give synthetic rows away, if the privacy gates allow.",
         "purpose: augment",
     ]
+
+
+def _expectation(proposal: Proposal) -> str:
+    if proposal.size is None:
+        memory = FRAMEWORK_GB + BYTES_COPIED * proposal.megabytes / 1024
+        return f"{proposal.budget_minutes} minutes of training, some of evaluation, and {memory:.1f} GB of memory"
+    models = [AutoConfig(budget_minutes=proposal.budget_minutes)]
+    return estimate(
+        proposal.size, models, drawn_rows=_planned_rows(proposal), evaluation=EVALUATION_SIZES["quick"]
+    ).text
 
 
 def _split_lines(proposal: Proposal) -> list[str]:
@@ -113,12 +126,25 @@ def _training(proposal: Proposal) -> list[str]:
     ]
 
 
-def _plan_lines(proposal: Proposal) -> list[str]:
-    counts, total = proposal.train, sum(proposal.train.values())
+def _balance_share(counts: Mapping[str, int]) -> float | None:
+    """To which share of the largest class the others are brought; None when the classes are even."""
     largest, smallest = max(counts.values()), max(1, min(counts.values()))
-    if largest > EVEN * smallest:
-        share = 1.0 if largest <= 20 * smallest else 0.25
-        made = sum(max(0, round(share * largest) - count) for count in counts.values())
+    if largest <= EVEN * smallest:
+        return None
+    return 1.0 if largest <= 20 * smallest else 0.25
+
+
+def _planned_rows(proposal: Proposal) -> int:
+    counts, total = proposal.train, sum(proposal.train.values())
+    share = _balance_share(counts)
+    if share is not None:
+        return sum(max(0, round(share * max(counts.values())) - count) for count in counts.values())
+    return total // 2 if proposal.side is None else max(total // 2, IMAGES_PER_CLASS * len(counts))
+
+
+def _plan_lines(proposal: Proposal) -> list[str]:
+    share, made, total = _balance_share(proposal.train), _planned_rows(proposal), sum(proposal.train.values())
+    if share is not None:
         goal = (
             "as many rows as the largest"
             if share == 1
@@ -127,11 +153,10 @@ def _plan_lines(proposal: Proposal) -> list[str]:
         remark = f"Every class up to {goal}: about {made:,} synthetic beside {total:,} real training rows."
         return ["plan:", *comment(remark), "  kind: balance", f"  share: {share}"]
     if proposal.side is None:
-        remark = f"The classes are even, so all of them grow by half: about {total // 2:,} synthetic rows."
+        remark = f"The classes are even, so all of them grow by half: about {made:,} synthetic rows."
         return ["plan:", *comment(remark), "  kind: ratio", "  ratio: 0.5"]
-    rows = max(total // 2, IMAGES_PER_CLASS * len(counts))
     remark = f"The classes are even, so all of them grow; a verdict needs {IMAGES_PER_CLASS} synthetic images of each."
-    return ["plan:", *comment(remark), "  kind: rows", f"  rows: {rows}"]
+    return ["plan:", *comment(remark), "  kind: rows", f"  rows: {made}"]
 
 
 def _rest(proposal: Proposal) -> list[str]:

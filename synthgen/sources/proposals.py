@@ -1,6 +1,6 @@
 """What `synthgen init` proposes for a dataset: a config that can be run as it is, with the reason for every choice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -10,17 +10,20 @@ import pandas as pd
 from synthgen.config import ImageSource, TableSource
 from synthgen.datasets import ImageSet, Ingested, Schema, Table, class_counts
 from synthgen.errors import DataError, name_list
+from synthgen.estimates import Size
 from synthgen.sources.constraint_proposals import propose_constraints
-from synthgen.sources.frames import first_bytes, read_frame
+from synthgen.sources.frames import first_bytes, read_frame_with_problems
 from synthgen.sources.header import require_column
 from synthgen.sources.images import read_images
 from synthgen.sources.proposal_text import Proposal, class_line, comment, entry, render, scalar
 from synthgen.sources.roles import Roles, guess_roles
 from synthgen.sources.table_problems import leaking_columns
 from synthgen.sources.tables import ingest_frame
+from synthgen.stats import named_rng
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 TRAIN_SHARE = 0.6
+MAX_ROWS: int = TableSource.model_fields["max_rows"].default
 
 
 def propose(path: Path, *, label: str) -> str:
@@ -34,13 +37,15 @@ def propose(path: Path, *, label: str) -> str:
     """
     if path.is_dir() or first_bytes(path).startswith(b"PK"):
         return _propose_images(path, ImageSource(kind="images", path=str(path)))
-    frame = read_frame(path)
+    frame, problems = read_frame_with_problems(
+        path, delimiter=None, encoding=None, max_rows=MAX_ROWS, rng=named_rng(0, "source/rows")
+    )
     columns = [str(name) for name in frame.columns]
     require_column("label", label, columns, path.name)
     path_column = next((name for name in columns if _holds_image_paths(frame[name], path)), None)
     if path_column is not None:
         return _propose_images(path, ImageSource(kind="images", path=str(path), label=label, path_column=path_column))
-    return _propose_table(path, frame, label)
+    return _propose_table(path, frame, label, [problem.message for problem in problems])
 
 
 def _holds_image_paths(column: pd.Series, manifest: Path) -> bool:
@@ -49,7 +54,7 @@ def _holds_image_paths(column: pd.Series, manifest: Path) -> bool:
     return named and all((manifest.parent / text).is_file() for text in texts)
 
 
-def _propose_table(path: Path, frame: pd.DataFrame, label: str) -> str:
+def _propose_table(path: Path, frame: pd.DataFrame, label: str, found: Sequence[str]) -> str:
     roles = guess_roles(frame, label)
     table, parts = _read_as(path, frame, label, roles)
     leaks = leaking_columns(table)
@@ -66,11 +71,11 @@ def _propose_table(path: Path, frame: pd.DataFrame, label: str) -> str:
         Proposal(
             path=path,
             content=f"{len(frame):,} rows of {len(frame.columns)} columns",
-            source=_table_section(path, label, roles, table),
+            source=_table_section(path, roles, table, found),
             split_remarks=remarks,
             split_column=roles.split_column,
             train=_train_counts(table, parts),
-            megabytes=float(table.frame.memory_usage(deep=True).sum()) / 2**20,
+            size=Size.of(table, len(table)),
         )
     )
 
@@ -85,14 +90,14 @@ def _read_as(path: Path, frame: pd.DataFrame, label: str, roles: Roles) -> tuple
     return ingested.data, ingested
 
 
-def _table_section(path: Path, label: str, roles: Roles, table: Table) -> list[str]:
+def _table_section(path: Path, roles: Roles, table: Table, remarks: Sequence[str]) -> list[str]:
     group = (
         roles.because([roles.group]) if roles.group else ["No column looks like a person or case with several rows."]
     )
     return [
         *entry("kind", "table"),
         *entry("path", str(path)),
-        *entry("label", label, class_line(class_counts(table))),
+        *entry("label", table.schema.label, class_line(class_counts(table))),
         *entry("group", roles.group, "Rows of one group stay in one part of the split.", *group),
         *entry(
             "ids", roles.ids, *(roles.because(roles.ids) or ["No column identifies rows; ids are never synthesised."])
@@ -102,6 +107,7 @@ def _table_section(path: Path, label: str, roles: Roles, table: Table) -> list[s
         *entry("secrets", [], "What must not be inferred about a person, for example a diagnosis or a salary."),
         *entry("types", roles.types, *_kind_lines(table.schema), *roles.because(roles.types)),
         *_constraint_lines(table),
+        *entry("max_rows", MAX_ROWS, "Of a longer file so many random rows are used; null: all of them.", *remarks),
         *entry("delimiter", None, "null: found by itself, as is the encoding; both matter for CSV only."),
         *entry("encoding", None),
         *entry(

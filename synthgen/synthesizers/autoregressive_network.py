@@ -25,7 +25,7 @@ class Keep:
 
     Attributes:
         inputs: float32 [b, inputs of the last column].
-        hidden: float32 [columns, 2, b, width].
+        hidden: float32 [columns that learn, 2, b, width].
     """
 
     inputs: Tensor
@@ -56,23 +56,23 @@ class ColumnNetworks(nn.Module):
             for inputs, n in zip(self.ends, layout.sizes, strict=False)
         )
 
-    def forward(self, rows: Tensor, keep: Keep | None = None) -> list[Tensor]:
-        """Logits [b, size] of each column; rows int64 [b, 1 + columns], the class first."""
+    def forward(self, rows: Tensor, columns: Sequence[int], keep: Keep | None = None) -> list[Tensor]:
+        """Logits [b, size] of each of the columns; rows int64 [b, 1 + columns], the class first."""
         inputs = torch.cat([self._inputs(j, rows[:, j]) for j in range(len(self.sizes))], dim=1)
         if keep is None:
-            return [self._logits(j, inputs[:, : self.ends[j]]) for j in range(len(self.sizes))]
+            return [self._logits(j, inputs[:, : self.ends[j]]) for j in columns]
         inputs = inputs * keep.inputs
-        return [self._logits(j, inputs[:, : self.ends[j]], keep.hidden[j]) for j in range(len(self.sizes))]
+        return [self._logits(j, inputs[:, : self.ends[j]], part) for j, part in zip(columns, keep.hidden, strict=True)]
 
-    def losses(self, rows: Tensor, keep: Keep | None = None) -> Tensor:
-        """Mean negative log-likelihood of each column [columns], in nats."""
-        logits = self(rows, keep)
-        return torch.stack([functional.cross_entropy(part, rows[:, j + 1]) for j, part in enumerate(logits)])
+    def losses(self, rows: Tensor, columns: Sequence[int], keep: Keep | None = None) -> Tensor:
+        """Mean negative log-likelihood of each of the columns, in nats."""
+        logits = zip(columns, self(rows, columns, keep), strict=True)
+        return torch.stack([functional.cross_entropy(part, rows[:, j + 1]) for j, part in logits])
 
-    def draw_keep(self, rows: int, rng: torch.Generator) -> Keep:
+    def draw_keep(self, rows: int, columns: int, rng: torch.Generator) -> Keep:
         """Dropout for a batch of so many rows; inputs are dropped half as often as hidden units."""
         inputs = _keep((rows, self.ends[len(self.sizes) - 1]), self.dropout / 2, rng)
-        return Keep(inputs, _keep((len(self.sizes), 2, rows, self.width), self.dropout, rng))
+        return Keep(inputs, _keep((columns, 2, rows, self.width), self.dropout, rng))
 
     @torch.no_grad()
     def draw(self, classes: Tensor, allowed: Allowed, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ def people(n: int, seed: int) -> Table:
     return Table(pd.DataFrame({"x": x, "c": c, "y": y}), SCHEMA)
 
 
-def arm(kind: str, c2st: float, *, formula: float | None = None, reason: str = "", membership: float = 0.01) -> Arm:
-    return Arm(kind, False, c2st, formula, membership, 0.0, 0.0, None, 1.0, reason)
+def arm(kind: str, c2st: float, **changes: object) -> Arm:
+    return replace(Arm(kind, False, c2st, None, 0.01, 0.0, 0.0, None, 1.0, error=0.01), **changes)
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,21 @@ def arm(kind: str, c2st: float, *, formula: float | None = None, reason: str = "
         ([arm("a", 0.6), arm("b", 0.55, formula=0.9)], "a"),
         ([arm("a", 0.6), arm("b", 0.51, reason="names 9.0% of the members")], "a"),
         ([arm("a", 0.6, reason="leaks", membership=0.2), arm("b", 0.9, reason="leaks", membership=0.1)], "b"),
+        ([arm("a", 0.55), arm("b", 0.556, share_of_leak=-0.1)], "b"),
+        ([arm("a", 0.55), arm("b", 0.561, share_of_leak=-0.1)], "a"),
+        ([arm("a", 0.47, share_of_leak=0.2), arm("b", 0.5, share_of_leak=0.1)], "b"),
         ([arm("a", 0.6)], "a"),
     ],
-    ids=["least separable", "formulas count", "a leak is out", "all leak: the least", "only one"],
+    ids=[
+        "least separable",
+        "formulas count",
+        "a leak is out",
+        "all leak: the least",
+        "as good and leaks less",
+        "leaks less but is worse",
+        "below chance is chance",
+        "only one",
+    ],
 )
 def test_the_least_separable_arm_that_does_not_leak_is_chosen(arms: list[Arm], winner: str) -> None:
     assert choose(arms).kind == winner

@@ -75,7 +75,7 @@ def test_every_column_gets_the_role_that_a_person_would_give_it(tmp_path: Path) 
         "# 2 classes: 'ill'",
         "Column 'split' names the split",
         "Every class up to as many rows as the largest: about",
-        "# Expect 4 minutes of training",
+        "# Expect about 1.1 GB of memory and at most",
     ],
 )
 def test_the_reason_stands_beside_the_choice(tmp_path: Path, reason: str) -> None:
