@@ -42,7 +42,7 @@ from synthgen.synthesizers import create, load_synthesizer
 
 LABELS = {
     "adult": "income", "bank_marketing": "y", "telco_churn": "churn", "hotel_bookings": "is_canceled",
-    "mammography": "class", "support2": "hospdead",
+    "mammography": "label", "support2": "hospdead",
 }  # fmt: skip
 KINDS = ("autoregressive", "ctgan", "cart", "tvae", "ctgan-library", "marginals", "copies")
 METRIC_NAMES = (
@@ -50,7 +50,9 @@ METRIC_NAMES = (
 )  # fmt: skip
 # XGBoost's own defaults: stronger than the judge of the gates, and rewards copies (TABULAR.md, C2s).
 STRONG = Trees(rounds=100, depth=6, learning_rate=0.3, row_share=1.0)
-STRONG_ROWS, STRONG_FOLDS = 12_000, 3
+STRONG_FOLDS = 3
+# Rows that are judged, at most; four times as many are drawn when they are calibrated.
+DRAWN_ROWS = 12_000
 
 
 def main() -> None:
@@ -163,7 +165,8 @@ def judged(kind: str, model: Any, config: RunConfig, splits: Splits) -> list[dic
     train = splits.train
     assert isinstance(train, Table)
     rng = named_rng(config.seed, "benchmark")
-    quota = {name: count for name, count in class_counts(train).items() if count}
+    share = min(1.0, DRAWN_ROWS / len(train))
+    quota = {name: max(1, round(share * count)) for name, count in class_counts(train).items() if count}
     labels = np.repeat(np.array(list(quota), dtype=np.str_), [OVERSAMPLING * count for count in quota.values()])
     drawn = model.sample(len(labels), labels, rng)
     # Labels are in blocks: the first part of each block has the frequencies of train.
@@ -205,7 +208,7 @@ def numbers(rows: Table, config: RunConfig, splits: Splits) -> dict[str, Any]:
 def strong_c2st(train: Any, rows: Table, seed: int) -> float:
     """AUC of XGBoost with its own defaults telling the rows from the training rows; below .5 means near copies."""
     rng = named_rng(seed, "strong")
-    n = min(len(train), len(rows), STRONG_ROWS)
+    n = min(len(train), len(rows), DRAWN_ROWS)
     sides = [part.take(rng.permutation(len(part))[:n]) for part in (train, rows)]
     encoded = encode(sides, train.schema.modelled)
     matrix = np.vstack([side.matrix() for side in encoded])

@@ -114,10 +114,14 @@ def _split_lines(proposal: Proposal) -> list[str]:
 
 
 def _training(proposal: Proposal) -> list[str]:
-    chosen = "ctgan for a table" if proposal.side is None else "image-gan for images"
+    if proposal.side is None:
+        remark = "auto: autoregressive, ctgan, cart and tvae share the minutes; the best on the valid rows is kept."
+    else:
+        remark = "auto: image-gan."
     return [
         "synthesizer:",
-        f"  # auto: {chosen}; copies and marginals are the baselines.",
+        f"  # {remark}",
+        "  # Baselines: copies, marginals.",
         "  kind: auto",
         "  # More minutes make better rows; twice as many is worth a try when fidelity is INCONCLUSIVE.",
         f"  budget_minutes: {proposal.budget_minutes}",
@@ -165,7 +169,7 @@ def _rest(proposal: Proposal) -> list[str]:
     )
     return [
         "curation:",
-        "  # Candidates are weighted until their statistics match the training rows.",
+        "  # Whether candidates may be weighted until their statistics match the training rows; the valid rows decide.",
         "  calibrate: true",
         "  # Rows that nearly equal a training row are drawn again.",
         "  near_copies: drop",
@@ -180,6 +184,8 @@ def _rest(proposal: Proposal) -> list[str]:
         "export:",
         f"  # Empty: {formats}.",
         "  formats: []",
+        "  # omit: synthetic rows have no id; regenerate: new ones in the format of the real ones.",
+        "  ids: omit",
         "",
         "tracking:",
         "  # The MLflow experiment; null: the name of the run.",

@@ -17,7 +17,6 @@ from synthgen.config import CtganConfig
 from synthgen.datasets import Index
 from synthgen.errors import DataError
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
-from synthgen.synthesizers.ctgan_checkpoint import restore_checkpoint, save_checkpoint
 from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_material import Material
 from synthgen.synthesizers.ctgan_monitor import Judge, settle_batch_norm
@@ -66,7 +65,7 @@ class Ctgan:
             f"{seed} {train.fingerprint()} {valid.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
         )
         if checkpoint:
-            restore_checkpoint(state, checkpoint, key)
+            state.resume(checkpoint, key)
         task = Task(material, self.config, Judge.of(valid, material, self.config.latent))
         train_networks(
             state, task, Budget.of(self.config, len(material.codes)), lambda now: _save_state(now, checkpoint, key)
@@ -122,7 +121,7 @@ def _refuse_width(layout: Layout) -> None:
 
 def _save_state(state: State, checkpoint: Path | None, key: str) -> None:
     if checkpoint is not None:
-        save_checkpoint(state, checkpoint, key)
+        state.save(checkpoint, key)
 
 
 def _tensors(arrays: Arrays) -> dict[str, Tensor]:

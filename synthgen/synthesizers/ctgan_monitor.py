@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from synthgen.errors import TrainingError
 from synthgen.synthesizers.codes import CodeRows
-from synthgen.synthesizers.ctgan_checkpoint import Resumable, fill_state, state_tensors
 from synthgen.synthesizers.ctgan_groups import Groups
 from synthgen.synthesizers.ctgan_losses import log_loss
 from synthgen.synthesizers.ctgan_material import Material
 from synthgen.synthesizers.ctgan_network import CodeGenerator
 from synthgen.synthesizers.separability import code_auc
+from synthgen.synthesizers.training_file import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +71,29 @@ class Health:
         return None
 
 
+class Watched(Protocol):
+    """A training as the monitors see it. `numbers`: what they found and changed."""
+
+    rng: torch.Generator
+    step: int
+    numbers: dict[str, float]
+
+    def parts(self) -> Parts:
+        """All that training changes."""
+        ...
+
+
 class Rescue:
     """Holds the last good state and brings it back, three times at most."""
 
-    def __init__(self, state: Resumable) -> None:
+    def __init__(self, state: Watched) -> None:
         self.keep(state)
 
-    def keep(self, state: Resumable) -> None:
+    def keep(self, state: Watched) -> None:
         """This state is good."""
-        self._good = {name: tensor.detach().clone() for name, tensor in state_tensors(state).items()}
+        self._good = state.parts().copied()
 
-    def is_ready(self, state: Resumable, health: Health) -> bool:
+    def is_ready(self, state: Watched, health: Health) -> bool:
         """Whether the state is good; else it is the last good one again, with a lower rate or critic weight.
 
         Steps and randomness go on: the same batches would lead to the same place.
@@ -98,7 +110,7 @@ class Rescue:
         if state.numbers["rollbacks"] >= _MAX_ROLLBACKS:
             _give_up(state, fault)
             return False
-        fill_state(state, self._good)
+        state.parts().fill(self._good)
         # A collapse is the critic's doing, everything else that of steps too long.
         answer = "critic_scale" if health.has_critic and fault.startswith("collapsed") else "rate_scale"
         state.numbers[answer] /= 2
@@ -107,7 +119,7 @@ class Rescue:
         return False
 
 
-def _give_up(state: Resumable, fault: Fault) -> None:
+def _give_up(state: Watched, fault: Fault) -> None:
     state.numbers["is_over"] = 1.0
     if "has_best" not in state.numbers:
         raise TrainingError(
@@ -133,9 +145,7 @@ class Judge:
         index = np.linspace(0, len(valid) - 1, min(len(valid), _MAX_ROWS)).astype(np.int64)
         return cls(valid.take(index), material, latent) if len(valid) >= _MIN_ROWS else None
 
-    def check(
-        self, state: Resumable, average: CodeGenerator, best: CodeGenerator, *, is_late: bool
-    ) -> dict[str, float]:
+    def check(self, state: Watched, average: CodeGenerator, best: CodeGenerator, *, is_late: bool) -> dict[str, float]:
         """What it found; `best` then holds the best weights so far, and numbers["is_over"] may be set.
 
         Best is, late in training, who is hardest to tell from `valid`; but never at the price of its likelihood: a

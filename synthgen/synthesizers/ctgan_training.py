@@ -3,8 +3,9 @@
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from synthgen.synthesizers.ctgan_material import Material
 from synthgen.synthesizers.ctgan_monitor import Health, Judge, Rescue, diversity
 from synthgen.synthesizers.ctgan_network import CodeGenerator, build_network
 from synthgen.synthesizers.ctgan_package import build_critic, output_layer
+from synthgen.synthesizers.training_file import Parts, restore_training, save_training
 
 logger = logging.getLogger(__name__)
 
@@ -111,17 +113,25 @@ class State:
             material.target.new_zeros(0) if config.head else material.target.clone(), rng,
         )  # fmt: skip
 
-    def networks(self) -> Mapping[str, nn.Module]:
-        """By name."""
-        return {"generator": self.generator, "average": self.average, "best": self.best, "critic": self.critic}
+    def parts(self) -> Parts:
+        """All that training changes."""
+        return Parts(
+            {"generator": self.generator, "average": self.average, "best": self.best, "critic": self.critic},
+            {"generator_optimizer": self.generator_optimizer, "critic_optimizer": self.critic_optimizer},
+            {"running": self.running},
+        )
 
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """By name."""
-        return {"generator_optimizer": self.generator_optimizer, "critic_optimizer": self.critic_optimizer}
+    def save(self, directory: Path, key: str) -> None:
+        """Write a checkpoint; `key` says what it is one of."""
+        counts = {"step": self.step, "seconds": self.seconds, "numbers": self.numbers, "history": self.history}
+        save_training(self.parts(), self.rng, counts, directory, key=key)
 
-    def averages(self) -> Mapping[str, Tensor]:
-        """By name."""
-        return {"running": self.running}
+    def resume(self, directory: Path, key: str) -> None:
+        """Go to where the checkpoint stands; one that is damaged or of something else is ignored."""
+        found = restore_training(self.parts(), self.rng, directory, key=key)
+        if found is not None:
+            self.step, self.seconds = found["step"], found["seconds"]
+            self.numbers, self.history = found["numbers"], found["history"]
 
 
 def _optimizer(network: nn.Module, *, is_headed: bool = False) -> torch.optim.Optimizer:
@@ -223,7 +233,7 @@ def _set_rates(state: State, config: CtganConfig, share: float) -> float:
     """The learning rate at this share of the schedule, given to both optimizers."""
     scale = state.numbers["rate_scale"] * (_HEAD_RATE if config.head else 1.0)
     rate = config.learning_rate * scale * float(np.clip((1 - share) / (1 - _DECAY_FROM), 0.02, 1))
-    for optimizer in state.optimizers().values():
+    for optimizer in state.parts().optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = rate
     return rate
