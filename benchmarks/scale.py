@@ -106,35 +106,40 @@ def _write_table(path: Path, rows: int, columns: int, levels: int) -> None:
 
 
 def _measure(path: Path, kind: str, arguments: argparse.Namespace, out: Any) -> None:
-    settings = {"kind": kind, **({} if kind in ("cart", "copies", "marginals") else {"budget_steps": arguments.steps})}
-    config = parse_config(
-        {"source": {"kind": "table", "path": str(path), "label": "class", "max_rows": None}, "synthesizer": settings}
-    )
+    config = _config(path, kind, arguments.steps)
     line: dict[str, Any] = {"base_gb": _peak_gb()}
 
-    def timed(stage: str, work: Callable[[], T]) -> T:
-        cpu, wall = time.process_time(), time.monotonic()
-        result = work()
-        spent = {"cpu": time.process_time() - cpu, "wall": time.monotonic() - wall, "peak_gb": _peak_gb()}
-        line[stage] = {name: round(value, 2) for name, value in spent.items()}
-        return result
-
     space = Workspace(path.parent)
-    data = timed("ingest", lambda: ingest(config, space))
-    splits = Splits.load(timed("split", lambda: split_data(config, space, data)).directory)
+    data = timed(line, "ingest", lambda: ingest(config, space))
+    splits = Splits.load(timed(line, "split", lambda: split_data(config, space, data)).directory)
     model = create(config.synthesizer, splits.train)
-    timed("fit", lambda: model.fit(splits.train, splits.valid, named_rng(0, "fit")))
-    drawn = timed("sample", lambda: model.sample(arguments.drawn, None, named_rng(0, "sample")))
+    timed(line, "fit", lambda: model.fit(splits.train, splits.valid, named_rng(0, "fit")))
+    drawn = timed(line, "sample", lambda: model.sample(arguments.drawn, None, named_rng(0, "sample")))
     train, valid = splits.train, splits.valid
     assert isinstance(train, Table)
     assert isinstance(valid, Table)
     assert isinstance(drawn, Table)
     if arguments.judge:
-        timed("judge", lambda: judged_arms(kind, 0.0, model, config, train, valid))
-        timed("curate", lambda: _curated(model, config, splits, arguments.drawn // OVERSAMPLING))
-        timed("evaluate", lambda: measure(_evaluation(config, splits, drawn), "table"))
+        timed(line, "judge", lambda: judged_arms(kind, 0.0, model, config, train, valid))
+        timed(line, "curate", lambda: _curated(model, config, splits, arguments.drawn // OVERSAMPLING))
+        timed(line, "evaluate", lambda: measure(_evaluation(config, splits, drawn), "table"))
     line["levels"] = sum(Encoder.fit(train).sizes)
     out.send(line)
+
+
+def timed(line: dict[str, Any], stage: str, work: Callable[[], T]) -> T:
+    """What the work gives; seconds and peak memory go into the line."""
+    cpu, wall = time.process_time(), time.monotonic()
+    result = work()
+    spent = {"cpu": time.process_time() - cpu, "wall": time.monotonic() - wall, "peak_gb": _peak_gb()}
+    line[stage] = {name: round(value, 2) for name, value in spent.items()}
+    return result
+
+
+def _config(path: Path, kind: str, steps: int) -> RunConfig:
+    settings = {"kind": kind, **({} if kind in ("cart", "copies", "marginals") else {"budget_steps": steps})}
+    source = {"kind": "table", "path": str(path), "label": "class", "max_rows": None}
+    return parse_config({"source": source, "synthesizer": settings})
 
 
 def _curated(model: Synthesizer, config: RunConfig, splits: Splits, rows: int) -> CurationRecord:

@@ -1,7 +1,7 @@
 """What a run on a table will take, in memory and time, before it is started.
 
 The constants are lines through the numbers that `benchmarks/scale.py` measures; they hold within a factor of two for
-one thread of a 2.5 GHz server core (5,000 to 1,000,000 rows, 10 to 20 columns, 400 to 1,400 levels, 2025).
+one thread of a server core (5,000 to 1,000,000 rows, 10 to 20 columns, 400 to 1,400 levels).
 """
 
 import logging
@@ -34,9 +34,11 @@ _BYTES_PER_LEVEL_PAIR = 32
 # Judging takes 0.6 GB: trees on 5,000 rows.
 _JUDGE_GB = 0.6
 # Encoding and places inside the bins; a step of ctgan (93 ms at 886 levels, 230 ms at 1,395), of the autoregressive
-# networks (20 ms for 20 columns), of tvae (47 ms at 886 levels); all trees of cart (2.2 s for 12,000 x 20 cells).
+# networks (20 ms for 20 columns), of tvae (47 ms at 886 levels); all trees of cart (2.2 s for 12,000 rows, 31 s for
+# 600,000).
 _ENCODE_SECONDS_PER_CELL = 0.9e-6
-_CTGAN_STEP_SECONDS, _COLUMN_STEP_SECONDS, _LEVEL_STEP_SECONDS, _CART_SECONDS_PER_CELL = 1.2e-7, 1e-3, 5e-5, 8e-6
+_CTGAN_STEP_SECONDS, _COLUMN_STEP_SECONDS, _LEVEL_STEP_SECONDS = 1.2e-7, 1e-3, 5e-5
+_CART_SECONDS_PER_COLUMN, _CART_SECONDS_PER_CELL = 0.08, 1e-6
 # Choosing among the models: 3.2 s for each 1,000 rows of valid, 5,000 at most.
 _JUDGE_SECONDS_PER_ROW, _JUDGE_SECONDS_PER_COLUMN, _MAX_JUDGED_ROWS = 3.2e-3, 0.1, 5_000
 # Drawing (4 microseconds) and calibrating (7) a cell of a candidate; four candidates are drawn for each row.
@@ -125,7 +127,7 @@ def _fit_seconds(size: Size, config: SynthesizerConfig) -> float:
         case CopiesConfig() | MarginalsConfig():
             return encoding
         case CartConfig():
-            return encoding + _CART_SECONDS_PER_CELL * train_cells
+            return encoding + _CART_SECONDS_PER_COLUMN * size.columns + _CART_SECONDS_PER_CELL * train_cells
         case CtganConfig():
             step = _CTGAN_STEP_SECONDS * size.levels**2
         case AutoregressiveConfig():

@@ -55,12 +55,7 @@ def find_encoding(path: Path, encoding: str | None) -> str:
     start = next(_blocks(path), b"")
     marked = next((codec for mark, codec in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
     codec = encoding or marked or "utf-8"
-    try:
-        "a".encode(codec)
-    except LookupError:
-        raise DataError(
-            f"encoding {codec!r} is not known", where="source.encoding", hint="try utf-8 or cp1252"
-        ) from None
+    _refuse_unknown(codec)
     bad = _first_bad_byte(path, codec)
     if bad is None:
         return codec
@@ -72,6 +67,15 @@ def find_encoding(path: Path, encoding: str | None) -> str:
         message = f"{path.name!r} is not {codec} text: byte offset {offset} cannot be decoded"
         raise DataError(message, where=path.name, hint=hint)
     return guess
+
+
+def _refuse_unknown(codec: str) -> None:
+    try:
+        "a".encode(codec)
+    except LookupError:
+        raise DataError(
+            f"encoding {codec!r} is not known", where="source.encoding", hint="try utf-8 or cp1252"
+        ) from None
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -99,9 +99,7 @@ def _table_section(path: Path, roles: Roles, table: Table, remarks: Sequence[str
         *entry("path", str(path)),
         *entry("label", table.schema.label, class_line(class_counts(table))),
         *entry("group", roles.group, "Rows of one group stay in one part of the split.", *group),
-        *entry(
-            "ids", roles.ids, *(roles.because(roles.ids) or ["No column identifies rows; ids are never synthesised."])
-        ),
+        *entry("ids", roles.ids, *(roles.because(roles.ids) or ["No column identifies rows; none is synthesised."])),
         *entry("drop", roles.drop, *(roles.because(roles.drop) or ["Columns that nobody should learn."])),
         *entry("protected", roles.protected, "Is anybody treated worse afterwards?", *roles.because(roles.protected)),
         *entry("secrets", [], "What must not be inferred about a person, for example a diagnosis or a salary."),

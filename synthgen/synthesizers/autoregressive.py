@@ -1,6 +1,6 @@
-"""`autoregressive`: every column from a small network over the class and the columns before it, by maximum likelihood.
+"""`autoregressive`: every column from a small network or a tree over the class and the columns before it.
 
-Source: TabularARGN (Tiwald 2025, arXiv:2501.12012) in its simplest form: one fixed order of columns.
+Source: TabularARGN (Tiwald 2025, arXiv:2501.12012) in its simplest form, one fixed order of columns, mixed with CART.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from synthgen.config import AutoregressiveConfig
 from synthgen.datasets import Index
-from synthgen.synthesizers.autoregressive_network import ColumnNetworks, build_networks
+from synthgen.synthesizers.autoregressive_experts import Experts
+from synthgen.synthesizers.autoregressive_network import build_networks
 from synthgen.synthesizers.autoregressive_training import Plan, State, train_networks
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 from synthgen.synthesizers.training_file import restore_training, save_training
@@ -24,15 +25,14 @@ _HELD_OUT_SHARE, _HELD_OUT_SHARE_OF_FEW, _FEW_ROWS = 0.05, 0.15, 5_000
 # So few rows are judged by themselves: two or three held out would be noise.
 _FEWEST_TO_SPLIT = 20
 _MAX_VALID_ROWS = 4_000
-_CHUNK_ROWS = 2_048
 
 
 class Autoregressive:
-    """Column networks over codes. Trains for `epochs` or `budget_steps`, never beyond the minutes."""
+    """Column networks and trees over codes. Trains for `epochs` or `budget_steps`, never beyond the minutes."""
 
     def __init__(self, config: AutoregressiveConfig) -> None:
         self.config = config
-        self._networks: ColumnNetworks | None = None
+        self._experts: Experts | None = None
         self._history: list[dict[str, float]] = []
 
     @property
@@ -60,33 +60,24 @@ class Autoregressive:
         train_networks(
             state, rows, _tensor(judged, generator.device), plan, lambda now: _save_state(now, checkpoint, key)
         )
-        self._networks, self._history = state.best, state.history
+        self._experts = Experts.fit(state.best, learned, judged, layout, rng)
+        self._history = state.history
         return self
 
     def draw(self, classes: Index, allowed: Allowed, rng: np.random.Generator) -> Drawn:
         """Column by column; a restricted one among its allowed codes, given the columns before it."""
-        assert self._networks is not None
-        device = next(self._networks.parameters()).device
-        generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-        parts = [
-            self._networks.draw(part.to(device), allowed, generator)
-            for part in torch.split(torch.from_numpy(classes), _CHUNK_ROWS)
-        ]
-        codes, log_weight = (torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True))
-        return Drawn(codes, log_weight)
+        assert self._experts is not None
+        return self._experts.draw(classes, allowed, rng)
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """The weights of the averaged networks at their best validation likelihood."""
-        assert self._networks is not None
-        return {"history": self._history}, {
-            f"networks.{name}": tensor.cpu().numpy() for name, tensor in self._networks.state_dict().items()
-        }
+        """The weights of the averaged networks at their best validation likelihood, the trees and their shares."""
+        assert self._experts is not None
+        return {"history": self._history}, self._experts.state()
 
     def restore(self, layout: Layout, meta: Mapping[str, Any], arrays: Arrays) -> Self:
         """The model whose `state` this is."""
         networks = build_networks(layout, self.config, torch.Generator(_device()))
-        networks.load_state_dict(_tensors(arrays))
-        self._networks, self._history = networks.requires_grad_(False), list(meta["history"])
+        self._experts, self._history = Experts.restore(networks, layout, arrays), list(meta["history"])
         return self
 
 
@@ -119,9 +110,3 @@ def _tensor(rows: CodeRows, device: torch.device) -> Tensor:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _tensors(arrays: Arrays) -> dict[str, Tensor]:
-    prefix = "networks."
-    found = {name: array for name, array in arrays.items() if name.startswith(prefix)}
-    return {name.removeprefix(prefix): torch.from_numpy(array) for name, array in found.items()}

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthgen.config import AutoregressiveConfig
+from synthgen.datasets import Index
 from synthgen.stats import FloatArray
-from synthgen.synthesizers.codes import Allowed, Layout
+from synthgen.synthesizers.codes import CodeRows, Layout, Mask
 
 # Half-waves over the ranks, beside rank and normal score: what lies close in rank looks alike at every scale.
 _HALF_WAVES = (2, 4, 8, 16)
 # Of the starting output weights: the first step is then close to the marginals, which the biases give.
 _OUTPUT_SCALE = 0.3
 _HALF_WORD = 1 << 15
+_CHUNK_ROWS = 2_048
 
 
 @dataclass(frozen=True)
@@ -75,21 +77,41 @@ class ColumnNetworks(nn.Module):
         return Keep(inputs, _keep((columns, 2, rows, self.width), self.dropout, rng))
 
     @torch.no_grad()
-    def draw(self, classes: Tensor, allowed: Allowed, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Codes int64 [n, columns] column by column, and the log of the probability [n] that the allowed codes had."""
+    def likelihood(self, rows: CodeRows) -> FloatArray:
+        """float64 [n, columns]: the probability of each code given the class and the codes before it."""
+        device = next(self.parameters()).device
+        found = []
+        for part in torch.split(torch.from_numpy(np.column_stack([rows.classes, rows.codes])), _CHUNK_ROWS):
+            codes = part.to(device)
+            logits = self(codes, range(len(self.sizes)))
+            columns = [of.double().softmax(dim=1).gather(1, codes[:, [j + 1]]) for j, of in enumerate(logits)]
+            found.append(torch.cat(columns, dim=1).cpu().numpy())
+        return np.concatenate(found)
+
+    @torch.no_grad()
+    def first_inputs(self, classes: Tensor) -> Tensor:
+        """Inputs float32 [n, inputs] of rows of which only the class int64 [n] is there; `put` adds the columns."""
         inputs = torch.empty(len(classes), self.ends[-1], device=classes.device)
         inputs[:, : self.ends[0]] = self._inputs(0, classes)
-        codes = torch.empty(len(classes), len(self.sizes), dtype=torch.int64, device=classes.device)
-        log_weight = torch.zeros(len(classes), dtype=torch.float64, device=classes.device)
-        for j in range(len(self.sizes)):
-            logits = self._logits(j, inputs[:, : self.ends[j]])
-            if j in allowed:
-                logits = torch.log_softmax(logits.double(), dim=1)
-                logits[:, torch.from_numpy(~allowed[j]).to(logits.device)] = -torch.inf
-                log_weight += logits.logsumexp(dim=1)
-            codes[:, j] = _draw_codes(logits, rng)
-            inputs[:, self.ends[j] : self.ends[j + 1]] = self._inputs(j + 1, codes[:, j])
-        return codes, log_weight
+        return inputs
+
+    @torch.no_grad()
+    def put(self, column: int, codes: Tensor, inputs: Tensor) -> None:
+        """Lets the later columns see these codes int64 [n] of the column."""
+        inputs[:, self.ends[column] : self.ends[column + 1]] = self._inputs(column + 1, codes)
+
+    @torch.no_grad()
+    def draw_column(
+        self, column: int, inputs: Tensor, allowed: Mask | None, rng: torch.Generator
+    ) -> tuple[Index, FloatArray]:
+        """Codes int64 [n] among the allowed ones, and the log of the probability that they have together."""
+        logits = self._logits(column, inputs[:, : self.ends[column]])
+        log_weight = np.zeros(len(inputs))
+        if allowed is not None:
+            logits = torch.log_softmax(logits.double(), dim=1)
+            logits[:, torch.from_numpy(~allowed).to(logits.device)] = -torch.inf
+            log_weight = logits.logsumexp(dim=1).cpu().numpy()
+        return _draw_codes(logits, rng).cpu().numpy(), log_weight
 
     def _inputs(self, position: int, codes: Tensor) -> Tensor:
         embedded: Tensor = self.embeddings[position](codes)

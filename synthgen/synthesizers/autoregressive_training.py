@@ -138,7 +138,7 @@ def train_networks(state: State, train: Tensor, valid: Tensor, plan: Plan, save:
     started = time.monotonic() - state.seconds
     ticked_step, ticked_at = state.step, time.monotonic()
     used = plan.used(state.step, state.seconds)
-    if _tick(used) >= _EMBEDDING_TICKS:
+    if is_frozen := _tick(used) >= _EMBEDDING_TICKS:
         _freeze_embeddings(state)
     learning = state.learning
     total = torch.zeros(len(learning), device=train.device)
@@ -179,9 +179,10 @@ def train_networks(state: State, train: Tensor, valid: Tensor, plan: Plan, save:
         if not torch.isfinite(train_losses + valid_losses).all():
             _roll_back(state, good, base_rate)
             continue
-        if _tick(before) < _EMBEDDING_TICKS:
-            # Their losses were those of other embeddings.
+        if not is_frozen:
+            # The losses so far were those of other embeddings.
             state.best_losses = [np.inf] * len(state.best_losses)
+            is_frozen = _tick(used) >= _EMBEDDING_TICKS
         _remember_best(state, learning, train_losses.tolist(), valid_losses.tolist())
         learning = state.learning
         total = total[: len(learning)]

@@ -93,6 +93,21 @@ class _Leaves:
         with np.errstate(divide="ignore"):
             return codes, np.minimum(np.log(total), 0.0)
 
+    def likelihood(self, leaves: Index, codes: Index) -> FloatArray:
+        """float64 [n]: the probability of each code in its leaf."""
+        count = len(self.starts) - 1
+        keys = self.codes.astype(np.int64) * count + np.repeat(np.arange(count), np.diff(self.starts))
+        order = np.argsort(keys)
+        mass = np.concatenate([[0.0], np.cumsum(self.counts[order], dtype=np.float64)])
+        of_leaves = np.stack([leaves, leaves + 1], axis=1), self.ranges[leaves]
+        own, beside = (
+            _mass(mass, np.searchsorted(keys[order], codes[:, None] * count + span))
+            / _mass(self._rows, entries[leaves])
+            for span, entries in zip(of_leaves, self._spans, strict=True)
+        )
+        borrowed = self._borrowed[leaves]
+        return np.asarray((1 - borrowed) * own + borrowed * beside)
+
 
 def _mass(cumulative: FloatArray, spans: Index) -> FloatArray:
     return np.asarray(cumulative[spans[:, 1]] - cumulative[spans[:, 0]])
@@ -109,6 +124,10 @@ class _ColumnTree:
     def draw(self, places: Index, allowed: Mask | None, rng: np.random.Generator) -> tuple[Index, FloatArray]:
         """See `_Leaves.draw`; places int64 [n, columns before + 1], positions in `scores`."""
         return self.leaves.draw(self.forest.leaves(self.scores[places]), allowed, rng)
+
+    def likelihood(self, places: Index, codes: Index) -> FloatArray:
+        """float64 [n]: the probability of each code; places as for `draw`."""
+        return self.leaves.likelihood(self.forest.leaves(self.scores[places]), codes)
 
 
 class Cart:
@@ -143,15 +162,27 @@ class Cart:
 
     def draw(self, classes: Index, allowed: Allowed, rng: np.random.Generator) -> Drawn:
         """Column after column."""
-        places = np.empty((len(classes), len(self._trees) + 1), dtype=np.int64)
-        places[:, 0] = classes
+        rows = np.empty((len(classes), len(self._trees) + 1), dtype=np.int64)
+        rows[:, 0] = classes
         log_weight = np.zeros(len(classes))
-        for j, tree in enumerate(self._trees):
-            codes, log_share = tree.draw(places[:, : j + 1], allowed.get(j), rng)
-            places[:, j + 1] = codes + self._offsets[j + 1]
+        for j in range(len(self._trees)):
+            rows[:, j + 1], log_share = self.draw_column(j, rows, allowed.get(j), rng)
             if j in allowed:
                 log_weight += log_share
-        return Drawn(places[:, 1:] - self._offsets[1:], log_weight)
+        return Drawn(rows[:, 1:], log_weight)
+
+    def draw_column(
+        self, column: int, rows: Index, allowed: Mask | None, rng: np.random.Generator
+    ) -> tuple[Index, FloatArray]:
+        """See `_Leaves.draw`; rows int64 [n, 1 + columns], of which the class and the columns before are looked at."""
+        before = slice(column + 1)
+        return self._trees[column].draw(rows[:, before] + self._offsets[before], allowed, rng)
+
+    def likelihood(self, rows: CodeRows) -> FloatArray:
+        """float64 [n, columns]: the probability of each code given the class and the codes before it."""
+        places = np.column_stack([rows.classes, rows.codes]) + self._offsets
+        found = [tree.likelihood(places[:, : j + 1], rows.codes[:, j]) for j, tree in enumerate(self._trees)]
+        return np.stack(found, axis=1)
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """The trees and the counts in their leaves."""

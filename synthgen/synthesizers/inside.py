@@ -15,6 +15,7 @@ from synthgen.datasets import Index, Table
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.encoder import Encoder
 from synthgen.synthesizers.encoder_columns import BinnedColumn
+from synthgen.synthesizers.inside_curves import Curves
 from synthgen.synthesizers.trees import Features, Forest, Growth
 
 InsideKind = Literal["trees", "uniform"]
@@ -26,6 +27,39 @@ _GROUPS = 5
 _PARTNERS = 4
 # Ranks are whole multiples of 1 / 4096, so that the threshold between two rows tells neither's value.
 _RASTER = 4096
+# What curves say is rounded likewise: to so many places in a bin.
+_PLACES = 256
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What the trees of a column see beside all ranks.
+
+    Attributes:
+        partners: int64 [p], earlier columns whose rank relative to the middle of the bin is a feature.
+        curves: by which the column would have a place in the bin, which is a feature too.
+    """
+
+    partners: Index
+    curves: tuple[Curves, ...]
+
+    @classmethod
+    def fit(
+        cls, ranks: Features, codes: Index, ways: tuple[int, list[int], list[int]], rng: np.random.Generator
+    ) -> Self:
+        """The most dependent columns; `ways`: the column, those that have their place before it, and those after."""
+        j, earlier, later = ways
+        strongest = [_most_dependent(ranks, j, columns)[:1].tolist() for columns in (earlier, later)]
+        curves = tuple(Curves.fit(ranks, codes, j, partner, rng) for partner in strongest[0] + strongest[1])
+        return cls(_most_dependent(ranks, j, earlier), curves)
+
+    def features(self, ranks: Features, codes: Index, j: int, width: Features) -> Features:
+        """float32 [n, features]; width float32 [n], of the bin in rank."""
+        found = [ranks, ranks[:, self.partners] - ranks[:, [j]]]
+        for curves in self.curves:
+            place = (curves.ranks(ranks, codes) - ranks[:, j]) / width
+            found.append(np.rint(np.clip(place, -2, 2) * _PLACES).astype(np.float32)[:, None])
+        return np.concatenate(found, axis=1)
 
 
 @dataclass(frozen=True)
@@ -33,20 +67,19 @@ class _Donors:
     """The trees of one column.
 
     Attributes:
-        partners: int64 [p], columns whose rank relative to this one's is a feature.
         knots: float32 [leaves, groups + 1], quantiles of the positions at even steps.
     """
 
-    partners: Index
+    sight: "_Sight"
     forest: Forest
     knots: Features
 
     @classmethod
-    def fit(cls, x: Features, positions: FloatArray, partners: Index, rng: np.random.Generator) -> Self:
+    def fit(cls, sight: "_Sight", x: Features, positions: FloatArray, rng: np.random.Generator) -> Self:
         """The trees of the rows whose value is in a bin: x float32 [n, features], positions [n]."""
         forest = Forest.grow(x, positions, _GROWTH, rng)
         leaves = [forest.leaves(x, tree) for tree in range(len(forest.roots))]
-        return cls(partners, forest, _knots(np.concatenate(leaves), np.tile(positions, len(leaves))))
+        return cls(sight, forest, _knots(np.concatenate(leaves), np.tile(positions, len(leaves))))
 
     def draw(self, x: Features, rng: np.random.Generator) -> FloatArray:
         """float64 [n] in [0, 1): positions from the leaf of a random tree."""
@@ -85,8 +118,10 @@ class Inside:
             rows = np.flatnonzero(inside._is_bin(j, codes[:, j]))
             rows = rng.permutation(rows)[: _GROWTH.max_rows]
             if len(rows) >= 2 * _GROWTH.leaf_rows:
-                partners = _most_dependent(ranks[rows], j, list(donors))
-                donors[j] = _Donors.fit(_features(ranks[rows], j, partners), positions[rows], partners, rng)
+                later = [other for other in binned if other > j]
+                sight = _Sight.fit(ranks[rows], codes[rows], (j, list(donors), later), rng)
+                x = sight.features(ranks[rows], codes[rows], j, inside._width(j, codes[rows, j]))
+                donors[j] = _Donors.fit(sight, x, positions[rows], rng)
             inside._refine(ranks, j, codes[:, j], positions)
         return cls(inside.ranks, donors)
 
@@ -98,12 +133,16 @@ class Inside:
             rows = np.flatnonzero(self._is_bin(j, codes[:, j]))
             if j in self.donors and len(rows):
                 donors = self.donors[j]
-                positions[rows, j] = donors.draw(_features(ranks[rows], j, donors.partners), rng)
+                x = donors.sight.features(ranks[rows], codes[rows], j, self._width(j, codes[rows, j]))
+                positions[rows, j] = donors.draw(x, rng)
             self._refine(ranks, j, codes[:, j], positions[:, j])
         return positions
 
     def _is_bin(self, j: int, codes: Index) -> npt.NDArray[np.bool_]:
         return np.asarray(self.ranks[j][1, codes] > 0)
+
+    def _width(self, j: int, codes: Index) -> Features:
+        return np.asarray(self.ranks[j][1, codes] * np.float32(_RASTER))
 
     def _middle_ranks(self, codes: Index) -> Features:
         ranks = codes.astype(np.float32)
@@ -119,19 +158,21 @@ class Inside:
         """JSON-ready content and arrays."""
         arrays: dict[str, npt.NDArray[Any]] = {f"inside.{j}.ranks": ranks for j, ranks in self.ranks.items()}
         for j, donors in self.donors.items():
-            arrays |= {f"inside.{j}.partners": donors.partners, f"inside.{j}.knots": donors.knots}
+            arrays |= {f"inside.{j}.partners": donors.sight.partners, f"inside.{j}.knots": donors.knots}
+            for number, of_partner in enumerate(donors.sight.curves):
+                arrays |= of_partner.state(f"inside.{j}.curves.{number}")
             arrays |= donors.forest.state(f"inside.{j}")
-        return {"ranks": list(self.ranks), "donors": list(self.donors)}, arrays
+        curves = [len(donors.sight.curves) for donors in self.donors.values()]
+        return {"ranks": list(self.ranks), "donors": list(self.donors), "curves": curves}, arrays
 
     @classmethod
     def restore(cls, encoder: Encoder, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> "Inside":
         """The fitted positions whose `state` this is."""
-        donors = {
-            j: _Donors(
-                arrays[f"inside.{j}.partners"], Forest.restore(f"inside.{j}", arrays), arrays[f"inside.{j}.knots"]
-            )
-            for j in meta["donors"]
-        }
+        donors = {}
+        for j, count in zip(meta["donors"], meta["curves"], strict=True):
+            curves = tuple(Curves.restore(f"inside.{j}.curves.{number}", arrays) for number in range(count))
+            sight = _Sight(arrays[f"inside.{j}.partners"], curves)
+            donors[j] = _Donors(sight, Forest.restore(f"inside.{j}", arrays), arrays[f"inside.{j}.knots"])
         return cls({j: arrays[f"inside.{j}.ranks"] for j in meta["ranks"]}, donors)
 
 
@@ -153,11 +194,6 @@ def _most_dependent(ranks: Features, j: int, earlier: list[int]) -> Index:
 def _correlation(first: Features, second: Features) -> float:
     spread = float(first.std()) * float(second.std())
     return abs(float(((first - first.mean()) * (second - second.mean())).mean())) / spread if spread else 0.0
-
-
-def _features(ranks: Features, j: int, partners: Index) -> Features:
-    """float32 [n, columns + partners]: ranks, and how far the partners' are above the middle of the bin."""
-    return np.concatenate([ranks, ranks[:, partners] - ranks[:, [j]]], axis=1)
 
 
 def _knots(leaves: Index, positions: FloatArray) -> Features:

@@ -41,6 +41,7 @@ def test_the_size_of_a_table_counts_learnt_columns_and_levels() -> None:
         ("cart", 20_000, 886, 2.2, 1.06),
         ("ctgan", 1_000_000, 1_395, 82.6, 1.67),
         ("autoregressive", 1_000_000, 1_395, 17.4, 1.57),
+        ("cart", 1_000_000, 1_395, 30.9, 1.54),
     ],
 )
 def test_the_estimate_is_within_a_factor_of_two_of_what_was_measured(

@@ -1,3 +1,4 @@
+import copy
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ from torch import nn
 from synthgen.config import AutoregressiveConfig
 from synthgen.errors import TrainingError
 from synthgen.synthesizers.autoregressive import Autoregressive
+from synthgen.synthesizers.autoregressive_experts import Experts, _share
 from synthgen.synthesizers.autoregressive_network import _draw_codes, build_networks, rank_features, start_at_marginals
-from synthgen.synthesizers.autoregressive_training import Plan, State, mean_loss, train_networks
+from synthgen.synthesizers.autoregressive_training import Plan, State, mean_losses, train_networks
 from synthgen.synthesizers.codes import CodeRows, Layout
 
 RANKS = np.array([0.1, 0.3, 0.6, 0.9, np.nan])
@@ -131,11 +133,11 @@ def test_an_allowed_code_is_forced_and_weighed_by_its_probability(trained: Autor
 
 
 def test_a_code_that_the_model_finds_all_but_impossible_can_be_forced(trained: Autoregressive) -> None:
-    last = trained._networks.columns[1][-1]
-    before = last.bias.clone()
-    last.bias.copy_(torch.tensor([0.0, -500.0]))
-    found = trained.draw(np.zeros(50, dtype=np.int64), {1: np.array([False, True])}, np.random.default_rng(0))
-    last.bias.copy_(before)
+    assert trained._experts is not None
+    networks = copy.deepcopy(trained._experts.networks)
+    networks.columns[1][-1].bias.copy_(torch.tensor([0.0, -500.0]))
+    model = Experts(networks, trained._experts.trees, np.ones(3))
+    found = model.draw(np.zeros(50, dtype=np.int64), {1: np.array([False, True])}, np.random.default_rng(0))
     assert (found.codes[:, 1] == 1).all()
     assert np.isfinite(found.log_weight).all()
     assert found.log_weight.max() < -400
@@ -158,7 +160,9 @@ def test_a_column_sees_only_the_class_and_the_columns_before_it() -> None:
     for changed in range(4):
         other = row.clone()
         other[0, changed] = 1 - row[0, changed].clamp(max=1)
-        differs = [not torch.equal(a, b) for a, b in zip(networks(row), networks(other), strict=True)]
+        differs = [
+            not torch.equal(a, b) for a, b in zip(networks(row, range(3)), networks(other, range(3)), strict=True)
+        ]
         assert differs == [j >= changed for j in range(3)]
 
 
@@ -170,15 +174,19 @@ def test_untrained_networks_start_at_the_marginals() -> None:
         float((share[share > 0] * np.log(share[share > 0])).sum())
         for share in (np.bincount(column) / len(rows) for column in rows[:, 1:].numpy().T)
     )
-    assert mean_loss(networks, rows) == pytest.approx(entropy, abs=0.15)
+    assert float(mean_losses(networks, rows, range(3)).sum()) == pytest.approx(entropy, abs=0.15)
 
 
-def test_mean_loss_is_the_log_likelihood_of_the_chain_of_columns() -> None:
+@pytest.mark.parametrize("columns", [[0, 1, 2], [2, 0], [1]])
+def test_mean_losses_are_the_log_likelihoods_of_the_columns(columns: list[int]) -> None:
     networks = build_networks(LAYOUT, config(), seeded(0))
-    rows = tensor(linked(5_000))
-    logits = networks(rows)
-    chain = sum(-nn.functional.log_softmax(part, dim=1)[range(5_000), rows[:, j + 1]] for j, part in enumerate(logits))
-    assert mean_loss(networks, rows) == pytest.approx(float(chain.mean().detach()), rel=1e-5)
+    rows = linked(5_000)
+    logits = networks(tensor(rows), range(3))
+    chain = [
+        -nn.functional.log_softmax(logits[j], dim=1)[range(5_000), rows.codes[:, j]].mean().item() for j in columns
+    ]
+    assert mean_losses(networks, tensor(rows), columns).tolist() == pytest.approx(chain, rel=1e-5)
+    assert (-np.log(networks.likelihood(rows)).mean(axis=0))[columns].tolist() == pytest.approx(chain, rel=1e-5)
 
 
 def test_rank_features_are_smooth_in_the_rank_and_flag_the_missing() -> None:
@@ -195,26 +203,65 @@ def test_rank_features_are_smooth_in_the_rank_and_flag_the_missing() -> None:
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
 def test_dropout_keeps_the_mean_and_drops_its_share(rate: float) -> None:
     networks = build_networks(LAYOUT, config(dropout=rate, width=64), seeded(0))
-    keep = networks.draw_keep(2_000, seeded(1))
+    keep = networks.draw_keep(2_000, 3, seeded(1))
     assert (keep.hidden == 0).float().mean().item() == pytest.approx(rate, abs=0.005)
     assert keep.hidden.mean().item() == pytest.approx(1, abs=0.02)
     assert (keep.inputs == 0).float().mean().item() == pytest.approx(rate / 2, abs=0.01)
 
 
-def test_the_weights_of_the_best_validation_likelihood_are_kept() -> None:
-    # Sixty rows of noise are learned by heart: the validation loss soon rises.
-    train, valid = _noise(60, 0), _noise(400, 1)
+def test_each_column_keeps_its_weights_of_the_best_validation_likelihood() -> None:
+    # Five columns of noise are learned by heart soon; the last, a copy of the first, is learned on.
+    train, valid = (_noise_and_a_copy(n, seed) for n, seed in ((150, 0), (400, 1)))
     layout = Layout(tuple("abcdef"), (6,) * 6, (None,) * 6, 1)
-    settings = config(budget_steps=600, width=64, dropout=0.0, learning_rate=0.01)
-    model = fit(settings, train=train, valid=valid, layout=layout)
-    losses = [tick["valid_loss"] for tick in model.history]
-    assert mean_loss(model._networks, tensor(valid)) == pytest.approx(min(losses), rel=1e-5)
-    assert losses[-1] > min(losses) + 0.1
-    assert len(losses) == losses.index(min(losses)) + 6 < 20
+    settings = config(width=64, dropout=0.0, learning_rate=0.01)
+    state = State.fresh(layout, settings, tensor(train), seeded(0))
+    seen: list[list[float]] = []
+    stopped: list[int] = []
+
+    def look(now: State) -> None:
+        seen.append(mean_losses(now.average, tensor(valid), range(6)).tolist())
+        stopped.append(6 - len(now.learning))
+
+    train_networks(state, tensor(train), tensor(valid), Plan(600, 60.0, 64, True), look)
+    kept = mean_losses(state.best, tensor(valid), range(6)).tolist()
+    # From the second tick on: before it the embeddings still change.
+    assert kept == pytest.approx(np.asarray(seen[1:]).min(axis=0).tolist(), rel=1e-4)
+    assert state.best_losses == pytest.approx(kept, rel=1e-4)
+    assert kept[5] < 0.1
+    assert min(kept[:5]) > 1.5
+    assert stopped[-1] == 5
+    assert len(seen) == 20
 
 
-def _noise(n: int, seed: int) -> CodeRows:
-    return CodeRows(np.random.default_rng(seed).integers(0, 6, (n, 6)), np.zeros(n, dtype=np.int64))
+def _noise_and_a_copy(n: int, seed: int) -> CodeRows:
+    codes = np.random.default_rng(seed).integers(0, 6, (n, 6))
+    codes[:, 5] = codes[:, 0]
+    return CodeRows(codes, np.zeros(n, dtype=np.int64))
+
+
+def test_a_share_is_the_weight_under_which_the_rows_are_likeliest() -> None:
+    rng = np.random.default_rng(0)
+    own, others = rng.random(500), rng.random(500)
+    shares = np.linspace(0.02, 1, 99)
+    likeliest = shares[np.argmax([np.log(share * own + (1 - share) * others).sum() for share in shares])]
+    assert _share(own, others) == pytest.approx(likeliest, abs=0.03)
+    assert _share(own, np.zeros(500)) == 1.0
+    assert _share(np.full(500, 1e-9), np.ones(500)) == 0.02
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
+def test_codes_come_from_both_experts_by_their_share(trained: Autoregressive, share: float) -> None:
+    assert trained._experts is not None
+    networks, trees = trained._experts.networks, trained._experts.trees
+    mixed = Experts(networks, trees, np.full(3, share))
+    classes = np.zeros(40_000, dtype=np.int64)
+    drawn = mixed.draw(classes, {}, np.random.default_rng(0)).codes
+    first = CodeRows(np.array([[code, 0, 0] for code in range(3)]), np.zeros(3, dtype=np.int64))
+    wanted = share * networks.likelihood(first)[:, 0] + (1 - share) * trees.likelihood(first)[:, 0]
+    assert np.bincount(drawn[:, 0], minlength=3) / 40_000 == pytest.approx(wanted, abs=0.01)
+    # The mean weight of a condition is its probability, whatever the share.
+    forced = mixed.draw(classes, {2: np.arange(5) == 4}, np.random.default_rng(1)).log_weight
+    assert np.exp(forced).mean() == pytest.approx((drawn[:, 2] == 4).mean(), abs=0.005)
 
 
 @pytest.mark.parametrize("rows", [1, 19, 20, 400])
@@ -250,7 +297,7 @@ def test_divergence_rolls_back_to_the_last_good_weights_at_half_the_rate(broken:
     train_networks(state, train, valid, plan, break_weights)
     assert [tick["rollbacks"] for tick in state.history if "rollbacks" in tick] == list(range(1, broken + 1))
     assert all(torch.isfinite(parameter).all() for parameter in state.networks.parameters())
-    assert np.isfinite(mean_loss(state.best, valid))
+    assert torch.isfinite(mean_losses(state.best, valid, range(3))).all()
 
 
 def test_divergence_that_does_not_end_says_which_setting_to_change() -> None:

@@ -140,3 +140,15 @@ def test_no_rows_asked_for_are_no_rows() -> None:
     drawn = MODEL.draw(np.empty(0, dtype=np.int64), {0: np.arange(20) == 0}, np.random.default_rng(0))
     assert drawn.codes.shape == (0, 4)
     assert drawn.log_weight.shape == (0,)
+
+
+def test_likelihoods_are_the_shares_of_what_is_drawn() -> None:
+    row = TRAIN.take(np.array([7]))
+    many = np.repeat(np.column_stack([row.classes, row.codes]), 40_000, axis=0)
+    for column, size in enumerate(LAYOUT.sizes):
+        every = np.repeat(row.codes, size, axis=0)
+        every[:, column] = np.arange(size)
+        likelihood = MODEL.likelihood(CodeRows(every, np.repeat(row.classes, size)))[:, column]
+        codes, _ = MODEL.draw_column(column, many, None, np.random.default_rng(column))
+        assert likelihood.sum() == pytest.approx(1)
+        assert likelihood == pytest.approx(np.bincount(codes, minlength=size) / 40_000, abs=0.012)
