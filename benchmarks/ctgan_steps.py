@@ -23,9 +23,9 @@ from ctgan.data_transformer import SpanInfo
 from torch import Tensor
 from torch.nn import functional
 
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_losses import critic_loss, critic_scores
-from synthgen.synthesizers.ctgan_package import build_critic, build_generator
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.losses import critic_loss, critic_scores
+from synthgen.synthesizers.ctgan.package import build_critic, build_generator
 
 BATCH, LATENT, WIDTH, RATE = 500, 128, 256, 2e-4
 MODES = (10,) * 6

@@ -22,7 +22,7 @@ from joblib import parallel_config
 from synthgen.config import TableSource
 from synthgen.datasets import Table
 from synthgen.sources import ingest_frame
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 DEMANDED_RATIO = 50
 

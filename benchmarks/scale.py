@@ -35,7 +35,7 @@ from synthgen.runs import Workspace
 from synthgen.stages import ingest, split_data
 from synthgen.stats import named_rng
 from synthgen.synthesizers import Synthesizer, create
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 T = TypeVar("T")
 STAGES = ("ingest", "split", "fit", "sample", "judge", "curate", "evaluate")

@@ -18,7 +18,7 @@ from synthgen.metrics.classifiers import Examples, Trees, class_probabilities, i
 from synthgen.metrics.formulas import dependent_pairs, formulas
 from synthgen.metrics.table_features import FeatureKind, encode
 from synthgen.stats import FloatArray
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 # Below this effective sample size (as a share of the rows wanted) calibrated rows are worse than plain ones.
 MIN_EFFECTIVE_SHARE = 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.datasets import Splits, Table
-from synthgen.synthesizers.identifiers import IdFormat, id_hashes
+from synthgen.synthesizers.encoding.identifiers import IdFormat, id_hashes
 
 
 def with_new_ids(synthetic: Table, splits: Splits, rng: np.random.Generator) -> Table:

@@ -22,8 +22,8 @@ from synthgen.config import (
 from synthgen.datasets import Data, Table
 from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
-from synthgen.synthesizers.constrained import KIND as CONSTRAINED
-from synthgen.synthesizers.constrained import Constrained
+from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
+from synthgen.synthesizers.constrained.model import Constrained
 from synthgen.synthesizers.protocol import ConditionalSynthesizer, Synthesizer
 
 __all__ = ["SYNTHESIZERS", "ConditionalSynthesizer", "Entry", "Synthesizer", "create", "load_synthesizer"]
@@ -68,11 +68,11 @@ class Entry:
 
 
 SYNTHESIZERS: Mapping[str, Entry] = {
-    "ctgan": Entry("ctgan", "Ctgan", over_codes=True),
-    "autoregressive": Entry("autoregressive", "Autoregressive", over_codes=True),
+    "ctgan": Entry("ctgan.model", "Ctgan", over_codes=True),
+    "autoregressive": Entry("autoregressive.model", "Autoregressive", over_codes=True),
     "cart": Entry("cart", "Cart", over_codes=True),
-    "tvae": Entry("tvae", "Tvae", over_codes=True),
-    "ctgan-library": Entry("ctgan_library", "CtganLibrary", ("table",)),
+    "tvae": Entry("tvae.model", "Tvae", over_codes=True),
+    "ctgan-library": Entry("library.model", "CtganLibrary", ("table",)),
     "image-gan": Entry("image_gan", "ImageGan", ("images",)),
     "copies": Entry("copies", "Copies", ("table", "images")),
     "marginals": Entry("marginals", "Marginals", ("table", "images")),

@@ -10,7 +10,7 @@ from synthgen.datasets import Index
 from synthgen.errors import ModelError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Allowed, CodeModel
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 # Rounds of proposals before the best of the last ones are taken, and proposals per wanted row in each.
 _ROUNDS, _PROPOSALS, _MIN_PROPOSALS = 12, 4, 512

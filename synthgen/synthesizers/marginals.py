@@ -10,7 +10,7 @@ import numpy.typing as npt
 from synthgen.config import MarginalsConfig
 from synthgen.datasets import Data, ImageSet, Index, Labels, Table, class_counts
 from synthgen.errors import ModelError, unknown_name
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 from synthgen.synthesizers.model_files import read_model, write_model
 
 # A class with fewer rows is drawn from all classes together: the marginals of one row are that row.

@@ -13,11 +13,11 @@ from synthgen.errors import DataError, ModelError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import CodeModel, CodeRows
 from synthgen.synthesizers.conditions import Condition, draw_conditioned
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.inside import Inside
+from synthgen.synthesizers.ctgan.private_budget import secret_rng
+from synthgen.synthesizers.ctgan.private_encoder import PrivateEncoder
+from synthgen.synthesizers.encoding.encoder import Encoder
+from synthgen.synthesizers.encoding.inside import Inside
 from synthgen.synthesizers.model_files import read_model, write_model
-from synthgen.synthesizers.private_budget import secret_rng
-from synthgen.synthesizers.private_encoder import PrivateEncoder
 
 SAMPLE_ROWS = 16_384
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from synthgen.config import AutoregressiveConfig
 from synthgen.errors import TrainingError
-from synthgen.synthesizers.autoregressive import Autoregressive
-from synthgen.synthesizers.autoregressive_experts import Experts, _share
-from synthgen.synthesizers.autoregressive_network import _draw_codes, build_networks, rank_features, start_at_marginals
-from synthgen.synthesizers.autoregressive_training import Plan, State, mean_losses, train_networks
+from synthgen.synthesizers.autoregressive.experts import Experts, _share
+from synthgen.synthesizers.autoregressive.model import Autoregressive
+from synthgen.synthesizers.autoregressive.network import _draw_codes, build_networks, rank_features, start_at_marginals
+from synthgen.synthesizers.autoregressive.training import Plan, State, mean_losses, train_networks
 from synthgen.synthesizers.codes import CodeRows, Layout
 
 RANKS = np.array([0.1, 0.3, 0.6, 0.9, np.nan])

@@ -15,7 +15,7 @@ from synthgen.errors import ModelError
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.fidelity.validity import validity
 from synthgen.synthesizers import create, load_synthesizer
-from synthgen.synthesizers.constrained import Constrained
+from synthgen.synthesizers.constrained.model import Constrained
 
 ROWS = 600
 CONSTRAINTS: Sequence[dict[str, object]] = (

@@ -11,13 +11,13 @@ from synthgen.config import CtganConfig
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError
 from synthgen.synthesizers.codes import CodeRows, Layout
-from synthgen.synthesizers.ctgan import Ctgan
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_scores, gradient_penalty
-from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_network import Head
-from synthgen.synthesizers.ctgan_package import PAC, build_critic, build_generator
-from synthgen.synthesizers.ctgan_training import Budget
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.losses import cooccurrence, critic_scores, gradient_penalty
+from synthgen.synthesizers.ctgan.material import Material
+from synthgen.synthesizers.ctgan.model import Ctgan
+from synthgen.synthesizers.ctgan.network import Head
+from synthgen.synthesizers.ctgan.package import PAC, build_critic, build_generator
+from synthgen.synthesizers.ctgan.training import Budget
 from synthgen.synthesizers.table_model import TableModel
 
 SIZES = (3, 1, 7, 2)
@@ -212,7 +212,7 @@ def test_the_closed_form_penalty_is_the_one_that_autograd_computes() -> None:
 def test_the_critic_is_the_one_of_the_package_when_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     critic = build_critic(6, 12, seeded(0)).eval()
     rows = torch.randn(2 * PAC, 6, generator=seeded(1))
-    monkeypatch.setattr("synthgen.synthesizers.ctgan_losses._KEEP", 1.0)
+    monkeypatch.setattr("synthgen.synthesizers.ctgan.losses._KEEP", 1.0)
     assert torch.allclose(critic_scores(critic, rows, seeded(2)), critic(rows), atol=1e-6)
 
 

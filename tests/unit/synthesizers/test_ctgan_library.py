@@ -8,8 +8,8 @@ import pytest
 from synthgen.config import CtganLibraryConfig
 from synthgen.datasets import Schema, Table
 from synthgen.errors import TrainingError
-from synthgen.synthesizers.ctgan_library import CtganLibrary
-from synthgen.synthesizers.plain_frame import PlainFrame
+from synthgen.synthesizers.library.model import CtganLibrary
+from synthgen.synthesizers.library.plain_frame import PlainFrame
 
 
 def table(n: int = 400, rare: int = 80) -> Table:
@@ -54,7 +54,7 @@ def test_training_ends_after_the_epochs_or_the_steps(changes: dict[str, float], 
 
 def test_a_quota_that_the_package_does_not_reach_names_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
     model = fit(table(rare=1), epochs=1)
-    monkeypatch.setattr("synthgen.synthesizers.ctgan_library._MAX_ROUNDS", 1)
+    monkeypatch.setattr("synthgen.synthesizers.library.model._MAX_ROUNDS", 1)
     with pytest.raises(TrainingError, match=r"of 100000 rows of class 'rare' in 1 rounds"):
         model.sample(100_000, np.repeat("rare", 100_000), np.random.default_rng(0))
 

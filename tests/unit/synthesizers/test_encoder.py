@@ -5,7 +5,7 @@ import pytest
 from synthgen.config import ColumnKind
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError, ModelError
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 ROWS = 1_200
 

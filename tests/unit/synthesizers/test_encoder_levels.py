@@ -8,7 +8,7 @@ import pytest
 
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError, ModelError
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 OSLO = pd.date_range("1960-01-01", periods=100, tz="Europe/Oslo")
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from synthgen.datasets import Schema, Table
-from synthgen.synthesizers.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 RNG = np.random.default_rng(23)
 ROWS = 1_500

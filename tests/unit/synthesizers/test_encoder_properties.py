@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthgen.datasets import Schema, Table
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.encoder_columns import BinnedColumn
+from synthgen.synthesizers.encoding.columns import BinnedColumn
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 Maker = Callable[[np.random.Generator, int], pd.Series]
 

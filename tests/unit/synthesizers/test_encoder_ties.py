@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from synthgen.datasets import Schema, Table
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.encoder_columns import BinnedColumn
+from synthgen.synthesizers.encoding.columns import BinnedColumn
+from synthgen.synthesizers.encoding.encoder import Encoder
 
 ROWS = 2_000
 RNG = np.random.default_rng(17)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from synthgen.errors import DataError
-from synthgen.synthesizers.identifiers import IdFormat, id_hashes, regenerated
+from synthgen.synthesizers.encoding.identifiers import IdFormat, id_hashes, regenerated
 
 RNG = np.random.default_rng(31)
 ROWS = 600

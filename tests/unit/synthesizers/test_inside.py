@@ -4,9 +4,9 @@ import pytest
 from scipy.stats import kstest
 
 from synthgen.datasets import Schema, Table
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.encoder_columns import BinnedColumn
-from synthgen.synthesizers.inside import Inside, InsideKind
+from synthgen.synthesizers.encoding.columns import BinnedColumn
+from synthgen.synthesizers.encoding.encoder import Encoder
+from synthgen.synthesizers.encoding.inside import Inside, InsideKind
 
 ROWS = 8_000
 NAMES = ["first", "second", "spiked", "alone"]

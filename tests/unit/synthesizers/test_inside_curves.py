@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from synthgen.synthesizers.inside_curves import Curves
+from synthgen.synthesizers.encoding.inside_curves import Curves
 
 ROWS = 3_000
 

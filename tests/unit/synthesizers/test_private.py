@@ -13,9 +13,8 @@ from synthgen.datasets import Schema, Table
 from synthgen.errors import ConfigError, DataError
 from synthgen.synthesizers import create, load_synthesizer
 from synthgen.synthesizers.codes import CodeRows, Layout
-from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.encoder_columns import BinnedColumn
-from synthgen.synthesizers.private_budget import (
+from synthgen.synthesizers.ctgan.material import Material
+from synthgen.synthesizers.ctgan.private_budget import (
     Query,
     accounting,
     gaussian_delta,
@@ -24,8 +23,9 @@ from synthgen.synthesizers.private_budget import (
     moment_query,
     on_simplex,
 )
-from synthgen.synthesizers.private_encoder import PrivateEncoder, _class_counts, _Histogram
-from synthgen.synthesizers.private_moments import PrivateMoments, _counts
+from synthgen.synthesizers.ctgan.private_encoder import PrivateEncoder, _class_counts, _Histogram
+from synthgen.synthesizers.ctgan.private_moments import PrivateMoments, _counts
+from synthgen.synthesizers.encoding.columns import BinnedColumn
 
 SIZES = (3, 2, 4)
 LAYOUT = Layout(("a", "b", "c"), SIZES, (np.zeros(3), None, None), 2)

@@ -13,11 +13,11 @@ from synthgen.config import TvaeConfig
 from synthgen.datasets import Schema, Table
 from synthgen.errors import TrainingError
 from synthgen.synthesizers.codes import CodeRows, Layout
-from synthgen.synthesizers.ctgan_package import build_decoder, build_encoder
-from synthgen.synthesizers.ctgan_training import Budget
+from synthgen.synthesizers.ctgan.package import build_decoder, build_encoder
+from synthgen.synthesizers.ctgan.training import Budget
 from synthgen.synthesizers.table_model import TableModel
-from synthgen.synthesizers.tvae import Tvae
-from synthgen.synthesizers.tvae_training import State, Task, train_autoencoder
+from synthgen.synthesizers.tvae.model import Tvae
+from synthgen.synthesizers.tvae.training import State, Task, train_autoencoder
 
 SIZES = (3, 2, 7)
 LAYOUT = Layout(("a", "b", "c"), SIZES, (None, None, None), 2)

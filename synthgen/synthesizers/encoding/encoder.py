@@ -13,10 +13,10 @@ from synthgen.datasets import Index, Labels, Schema, Table
 from synthgen.errors import DataError, ModelError, unknown_name
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Layout
-from synthgen.synthesizers.encoder_columns import BinnedColumn, Column, LevelColumn, restored_column
-from synthgen.synthesizers.encoder_grid import Numbers
-from synthgen.synthesizers.encoder_ties import decode_ties, encode_ties, with_ties
-from synthgen.synthesizers.table_state import Cells, is_measured, restored_schema, schema_state
+from synthgen.synthesizers.encoding.columns import BinnedColumn, Column, LevelColumn, restored_column
+from synthgen.synthesizers.encoding.grid import Numbers
+from synthgen.synthesizers.encoding.table_state import Cells, is_measured, restored_schema, schema_state
+from synthgen.synthesizers.encoding.ties import decode_ties, encode_ties, with_ties
 
 
 @dataclass(frozen=True)

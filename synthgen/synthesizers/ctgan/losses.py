@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_package import PAC, critic_layers
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.package import PAC, critic_layers
 
 _SLOPE, _KEEP = 0.2, 0.5
 _PENALTY_WEIGHT = 10.0

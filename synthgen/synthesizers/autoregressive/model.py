@@ -14,9 +14,9 @@ from torch import Tensor
 
 from synthgen.config import AutoregressiveConfig
 from synthgen.datasets import Index
-from synthgen.synthesizers.autoregressive_experts import Experts
-from synthgen.synthesizers.autoregressive_network import build_networks
-from synthgen.synthesizers.autoregressive_training import Plan, State, train_networks
+from synthgen.synthesizers.autoregressive.experts import Experts
+from synthgen.synthesizers.autoregressive.network import build_networks
+from synthgen.synthesizers.autoregressive.training import Plan, State, train_networks
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 from synthgen.synthesizers.training_file import restore_training, save_training
 

@@ -11,7 +11,7 @@ import torch
 from synthgen.config import CartConfig
 from synthgen.datasets import Index
 from synthgen.stats import FloatArray
-from synthgen.synthesizers.autoregressive_network import ColumnNetworks
+from synthgen.synthesizers.autoregressive.network import ColumnNetworks
 from synthgen.synthesizers.cart import Cart
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 

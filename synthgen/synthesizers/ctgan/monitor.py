@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from synthgen.errors import TrainingError
 from synthgen.synthesizers.codes import CodeRows
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_losses import log_loss
-from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_network import CodeGenerator
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.losses import log_loss
+from synthgen.synthesizers.ctgan.material import Material
+from synthgen.synthesizers.ctgan.network import CodeGenerator
 from synthgen.synthesizers.separability import code_auc
 from synthgen.synthesizers.training_file import Parts
 

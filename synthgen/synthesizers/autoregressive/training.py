@@ -14,7 +14,7 @@ from torch import Tensor
 from synthgen import progress
 from synthgen.config import AutoregressiveConfig
 from synthgen.errors import TrainingError
-from synthgen.synthesizers.autoregressive_network import ColumnNetworks, build_networks, start_at_marginals
+from synthgen.synthesizers.autoregressive.network import ColumnNetworks, build_networks, start_at_marginals
 from synthgen.synthesizers.codes import Layout
 from synthgen.synthesizers.training_file import Parts
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from synthgen.datasets import Index, Table
 from synthgen.stats import FloatArray
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.encoder_columns import BinnedColumn
-from synthgen.synthesizers.inside_curves import Curves
+from synthgen.synthesizers.encoding.columns import BinnedColumn
+from synthgen.synthesizers.encoding.encoder import Encoder
+from synthgen.synthesizers.encoding.inside_curves import Curves
 from synthgen.synthesizers.trees import Features, Forest, Growth
 
 InsideKind = Literal["trees", "uniform"]

@@ -11,10 +11,10 @@ from synthgen.datasets import Index
 from synthgen.errors import DataError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Arrays, Mask
-from synthgen.synthesizers.encoder_bins import KNOT_ROWS, Bins
-from synthgen.synthesizers.encoder_grid import Grid, Numbers
-from synthgen.synthesizers.encoder_levels import LevelColumn, refuse_unknown
-from synthgen.synthesizers.table_state import Cells, DType, dtype_state, restored_dtype
+from synthgen.synthesizers.encoding.bins import KNOT_ROWS, Bins
+from synthgen.synthesizers.encoding.grid import Grid, Numbers
+from synthgen.synthesizers.encoding.levels import LevelColumn, refuse_unknown
+from synthgen.synthesizers.encoding.table_state import Cells, DType, dtype_state, restored_dtype
 
 __all__ = ["BinnedColumn", "Column", "LevelColumn", "restored_column"]
 

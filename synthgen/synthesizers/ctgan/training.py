@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from synthgen import progress
 from synthgen.config import CtganConfig
 from synthgen.synthesizers.codes import Layout
-from synthgen.synthesizers.ctgan_losses import cooccurrence, critic_loss, critic_scores, log_loss
-from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_monitor import Health, Judge, Rescue, diversity
-from synthgen.synthesizers.ctgan_network import CodeGenerator, build_network
-from synthgen.synthesizers.ctgan_package import build_critic, output_layer
+from synthgen.synthesizers.ctgan.losses import cooccurrence, critic_loss, critic_scores, log_loss
+from synthgen.synthesizers.ctgan.material import Material
+from synthgen.synthesizers.ctgan.monitor import Health, Judge, Rescue, diversity
+from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
+from synthgen.synthesizers.ctgan.package import build_critic, output_layer
 from synthgen.synthesizers.training_file import Parts, restore_training, save_training
 
 logger = logging.getLogger(__name__)

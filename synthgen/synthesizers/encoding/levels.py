@@ -12,7 +12,7 @@ from synthgen.datasets import Index
 from synthgen.errors import DataError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Arrays, Mask
-from synthgen.synthesizers.table_state import Cells, DType, Json, dtype_state, to_json, typed_series
+from synthgen.synthesizers.encoding.table_state import Cells, DType, Json, dtype_state, to_json, typed_series
 
 # A model cannot learn more levels than this, and its tables would not fit.
 _MAX_OWN_LEVELS = 1_000

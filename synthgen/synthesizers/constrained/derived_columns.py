@@ -11,7 +11,7 @@ from synthgen.config import Scalar
 from synthgen.constraints import Derivation, Facts, Mask, Rule, derivation_order, rule_of
 from synthgen.constraints.cells import as_json, typed
 from synthgen.datasets import Schema, Table
-from synthgen.synthesizers.table_state import Cells, DType, dtype_state, is_measured, restored_dtype
+from synthgen.synthesizers.encoding.table_state import Cells, DType, dtype_state, is_measured, restored_dtype
 
 
 @dataclass(frozen=True)

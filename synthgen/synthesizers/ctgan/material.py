@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from synthgen.datasets import Index
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_package import PAC
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.package import PAC
 
 # Classes are drawn by the square root of their frequency: a rare one is then learned better than it is seen.
 _CLASS_TEMPER = 0.5

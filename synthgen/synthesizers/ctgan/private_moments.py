@@ -11,9 +11,9 @@ from synthgen.datasets import Index
 from synthgen.errors import DataError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import CodeRows, Layout
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_material import Material, class_moments, is_stratified
-from synthgen.synthesizers.private_budget import Query, moment_query, on_simplex, secret_rng
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.material import Material, class_moments, is_stratified
+from synthgen.synthesizers.ctgan.private_budget import Query, moment_query, on_simplex, secret_rng
 
 _SWEEPS = 5
 

@@ -8,12 +8,12 @@ from synthgen.config import DpConfig
 from synthgen.datasets import Table
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Mask
-from synthgen.synthesizers.encoder import Encoder
-from synthgen.synthesizers.encoder_bins import Bins
-from synthgen.synthesizers.encoder_columns import BinnedColumn, Column, LevelColumn
-from synthgen.synthesizers.encoder_grid import Numbers
-from synthgen.synthesizers.private_budget import Query, histogram_query, moment_query, on_simplex
-from synthgen.synthesizers.table_state import Cells, is_measured
+from synthgen.synthesizers.ctgan.private_budget import Query, histogram_query, moment_query, on_simplex
+from synthgen.synthesizers.encoding.bins import Bins
+from synthgen.synthesizers.encoding.columns import BinnedColumn, Column, LevelColumn
+from synthgen.synthesizers.encoding.encoder import Encoder
+from synthgen.synthesizers.encoding.grid import Numbers
+from synthgen.synthesizers.encoding.table_state import Cells, is_measured
 
 # Cells of a histogram: of equal width, and ever narrower towards the smallest value, because amounts are mostly small.
 _EVEN_CELLS, _HALVINGS = 128, 20

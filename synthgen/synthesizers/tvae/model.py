@@ -19,11 +19,11 @@ from torch.nn import functional
 from synthgen.config import TvaeConfig
 from synthgen.datasets import Index
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_package import build_decoder
-from synthgen.synthesizers.ctgan_training import Budget
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.package import build_decoder
+from synthgen.synthesizers.ctgan.training import Budget
 from synthgen.synthesizers.training_file import restore_training, save_training
-from synthgen.synthesizers.tvae_training import State, Task, train_autoencoder
+from synthgen.synthesizers.tvae.training import State, Task, train_autoencoder
 
 
 class Tvae:

@@ -1,7 +1,7 @@
 """`ctgan`: conditional tabular GAN (Xu 2019) over categorical codes, whose columns see the columns before them.
 
 The label is the condition of the generator and not among its outputs: a row asked for with a label is a row generated
-for that label. Every other column is a categorical code (encoder.py), decoded to legal values.
+for that label. Every other column is a categorical code (encoding/), decoded to legal values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ from synthgen.config import CtganConfig
 from synthgen.datasets import Index
 from synthgen.errors import DataError
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
-from synthgen.synthesizers.ctgan_groups import Groups
-from synthgen.synthesizers.ctgan_material import Material
-from synthgen.synthesizers.ctgan_monitor import Judge, settle_batch_norm
-from synthgen.synthesizers.ctgan_network import CodeGenerator, build_network
-from synthgen.synthesizers.ctgan_training import Budget, State, Task, train_networks
-from synthgen.synthesizers.private_budget import accounting
-from synthgen.synthesizers.private_moments import private_material
+from synthgen.synthesizers.ctgan.groups import Groups
+from synthgen.synthesizers.ctgan.material import Material
+from synthgen.synthesizers.ctgan.monitor import Judge, settle_batch_norm
+from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
+from synthgen.synthesizers.ctgan.private_budget import accounting
+from synthgen.synthesizers.ctgan.private_moments import private_material
+from synthgen.synthesizers.ctgan.training import Budget, State, Task, train_networks
 
 # The moments of 8,192 levels take 270 MB, and training holds four of their kind.
 _MAX_LEVELS = 8_192

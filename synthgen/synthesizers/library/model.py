@@ -19,9 +19,9 @@ from synthgen import progress
 from synthgen.config import CtganLibraryConfig
 from synthgen.datasets import Data, Labels, Table
 from synthgen.errors import ModelError, TrainingError, unknown_name
-from synthgen.synthesizers.ctgan_package import CTGAN, restored_ctgan, stored_ctgan
+from synthgen.synthesizers.ctgan.package import CTGAN, restored_ctgan, stored_ctgan
+from synthgen.synthesizers.library.plain_frame import PlainFrame
 from synthgen.synthesizers.model_files import read_model, write_model
-from synthgen.synthesizers.plain_frame import PlainFrame
 
 _MAX_ROUNDS = 40
 _ROUND_ROWS = 2_000

@@ -6,7 +6,7 @@ import numpy as np
 
 from synthgen.datasets import Index
 from synthgen.stats import FloatArray
-from synthgen.synthesizers.encoder_grid import Numbers
+from synthgen.synthesizers.encoding.grid import Numbers
 
 # Rows between two quantile knots of a bin, at least: a knot is then no portrait of one row.
 KNOT_ROWS = 5

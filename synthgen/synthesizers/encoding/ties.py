@@ -13,9 +13,9 @@ import pandas as pd
 from synthgen.datasets import Index
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Mask
-from synthgen.synthesizers.encoder_columns import BinnedColumn, Column
-from synthgen.synthesizers.encoder_grid import MAX_SPAN, Numbers, unit_decimals
-from synthgen.synthesizers.table_state import Cells
+from synthgen.synthesizers.encoding.columns import BinnedColumn, Column
+from synthgen.synthesizers.encoding.grid import MAX_SPAN, Numbers, unit_decimals
+from synthgen.synthesizers.encoding.table_state import Cells
 
 # Equal rows that make a tie: a share and a number of all rows, and a multiple of what independent columns have.
 _MIN_SHARE, _MIN_ROWS, _MIN_LIFT = 0.01, 15, 5

@@ -15,8 +15,8 @@ import pandas as pd
 
 from synthgen.datasets import Index, Keys
 from synthgen.errors import DataError
-from synthgen.synthesizers.identifier_places import MIN_FIXED_ROWS, Places
-from synthgen.synthesizers.table_state import Cells, DType, dtype_state, restored_dtype
+from synthgen.synthesizers.encoding.identifier_places import MIN_FIXED_ROWS, Places
+from synthgen.synthesizers.encoding.table_state import Cells, DType, dtype_state, restored_dtype
 
 Ids = npt.NDArray[Any]
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 from synthgen.datasets import Index
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Allowed, Layout
-from synthgen.synthesizers.ctgan_groups import Groups, gumbel, restricted
-from synthgen.synthesizers.ctgan_package import build_generator
+from synthgen.synthesizers.ctgan.groups import Groups, gumbel, restricted
+from synthgen.synthesizers.ctgan.package import build_generator
 
 # Numbers per code, hidden units per column, and the share of these that is left out in training.
 _EMBEDDING, _HIDDEN, _DROPPED = 8, 32, 0.1

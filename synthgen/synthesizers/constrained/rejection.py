@@ -11,7 +11,7 @@ from synthgen.constraints import Mask, describe
 from synthgen.constraints.cells import equals
 from synthgen.datasets import Index, Labels, Table
 from synthgen.errors import ModelError, name_list
-from synthgen.synthesizers.derived_columns import DerivedColumns
+from synthgen.synthesizers.constrained.derived_columns import DerivedColumns
 
 # Rounds; and in each of them draws for a missing row, draws in all, and draws in all at least.
 MAX_ROUNDS, _MOST_PER_ROW, _MOST_ROWS, _FEWEST_ROWS = 30, 64, 200_000, 256

@@ -12,9 +12,9 @@ from synthgen.constraints.cells import as_json
 from synthgen.datasets import Data, Labels, Table
 from synthgen.errors import ModelError, unknown_name
 from synthgen.runs import read_json, write_json
-from synthgen.synthesizers.derived_columns import DerivedColumns
+from synthgen.synthesizers.constrained.derived_columns import DerivedColumns
+from synthgen.synthesizers.constrained.rejection import Pool
 from synthgen.synthesizers.protocol import ConditionalSynthesizer, Synthesizer
-from synthgen.synthesizers.rejection import Pool
 
 # Kind in synthesizer.json; no config names it.
 KIND = "constrained"

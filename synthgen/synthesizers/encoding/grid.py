@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthgen.errors import DataError
-from synthgen.synthesizers.table_state import Cells, DType
+from synthgen.synthesizers.encoding.table_state import Cells, DType
 
 # int64 ticks, or float64 where a column has no raster.
 Numbers = npt.NDArray[Any]

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthgen.datasets import Schema, Table
-from synthgen.synthesizers.encoder_columns import LevelColumn, restored_column
-from synthgen.synthesizers.encoder_grid import Grid
-from synthgen.synthesizers.table_state import (
+from synthgen.synthesizers.encoding.columns import LevelColumn, restored_column
+from synthgen.synthesizers.encoding.grid import Grid
+from synthgen.synthesizers.encoding.table_state import (
     Cells,
     DType,
     dtype_state,

@@ -1,0 +1,1 @@
+"""`autoregressive`: a network and trees per column. model.py is the way in."""

@@ -1,0 +1,1 @@
+"""Any table synthesizer kept to the constraints of its table."""

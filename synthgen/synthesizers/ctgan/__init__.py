@@ -1,0 +1,1 @@
+"""`ctgan`: the conditional table GAN. model.py is the way in."""

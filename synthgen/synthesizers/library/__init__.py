@@ -1,0 +1,1 @@
+"""`ctgan-library`: the ctgan package as it comes, a control."""

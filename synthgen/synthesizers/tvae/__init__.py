@@ -1,0 +1,1 @@
+"""`tvae`: the variational autoencoder of the ctgan package over codes."""
