@@ -66,7 +66,7 @@ def people(n: int = 3_000) -> Table:
 
 @pytest.fixture
 def known_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("private_moments", "table_model"):
+    for module in ("ctgan.private_moments", "table_model"):
         monkeypatch.setattr(f"synthgen.synthesizers.{module}.secret_rng", seeded)
 
 
