@@ -27,7 +27,7 @@ class Words:
 
 
 WORDS: Mapping[str, Words] = {
-    "validity": Words("legal values", "type, range and categories as in the training rows", "percent"),
+    "validity": Words("legal values", "constraints kept; no more new values than fresh real rows have", "percent"),
     "column_shapes": Words("each column's distribution", "1 = every column is distributed as in real rows"),
     "pair_trends": Words("how columns go together", "1 = every pair of columns depends on each other as in real rows"),
     "c2st_auc": Words("telling synthetic from real", "XGBoost, cross-validated; 0.5 = it cannot"),

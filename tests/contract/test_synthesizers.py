@@ -242,6 +242,19 @@ def test_quotas_and_values_together_are_exact(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CONDITIONAL)
+def test_a_class_of_a_handful_of_rows_is_drawn_to_any_quota(kind: str) -> None:
+    table = mixed_table()
+    answers = table.frame["answer"].where(np.arange(ROWS) >= 5, "perhaps")
+    rare = Table(table.frame.assign(answer=answers), table.schema)
+    model = create(config_of(kind), rare).fit(rare, rare, np.random.default_rng(1))
+    drawn = model.sample(400, np.full(400, "perhaps"), np.random.default_rng(2))
+    assert isinstance(drawn, Table)
+    assert (drawn.labels == "perhaps").all()
+    # Not five rows over and over.
+    assert len(np.unique(drawn.row_keys())) > 300
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
 @pytest.mark.parametrize(
     ("where", "message"),
     [
