@@ -15,6 +15,7 @@ from synthgen import progress
 from synthgen.config import AutoregressiveConfig
 from synthgen.errors import TrainingError
 from synthgen.synthesizers.autoregressive.network import ColumnNetworks, build_networks, start_at_marginals
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import Layout
 from synthgen.synthesizers.training_file import Parts
 
@@ -38,31 +39,17 @@ _CHUNK_ROWS = 2_048
 
 @dataclass(frozen=True)
 class Plan:
-    """How long training lasts: `steps`, and at the latest `seconds`.
+    """How long training lasts, and the rows of a batch."""
 
-    Attributes:
-        is_reproducible: the schedule follows the steps alone; else the clock too, lest its end be cut off.
-    """
-
-    steps: int
-    seconds: float
+    budget: Budget
     batch_size: int
-    is_reproducible: bool
 
     @classmethod
     def of(cls, config: AutoregressiveConfig, rows: int) -> "Plan":
         """The config's steps or epochs; batches of 200 rows, 64 below 10,000 rows."""
         batch_size = config.batch_size or (200 if rows >= _MANY_ROWS else 64)
         steps = config.budget_steps or max(round(config.epochs * rows / batch_size), _MIN_STEPS)
-        return cls(steps, config.budget_minutes * 60, batch_size, config.budget_steps is not None)
-
-    def share(self, step: int, seconds: float) -> float:
-        """Of the schedule that is behind us, in [0, 1]."""
-        return min(1.0, step / self.steps) if self.is_reproducible else self.used(step, seconds)
-
-    def used(self, step: int, seconds: float) -> float:
-        """Share of the budget that is used up, in [0, 1]; training ends at 1."""
-        return min(1.0, max(step / self.steps, seconds / self.seconds))
+        return cls(Budget(steps, config.budget_minutes * 60, config.budget_steps is not None), batch_size)
 
 
 @dataclass
@@ -137,13 +124,13 @@ def train_networks(state: State, train: Tensor, valid: Tensor, plan: Plan, save:
     good = state.parts.copied()
     started = time.monotonic() - state.seconds
     ticked_step, ticked_at = state.step, time.monotonic()
-    used = plan.used(state.step, state.seconds)
+    used = plan.budget.used(state.step, state.seconds)
     if is_frozen := _tick(used) >= _EMBEDDING_TICKS:
         _freeze_embeddings(state)
     learning = state.learning
     total = torch.zeros(len(learning), device=train.device)
     while used < 1 and learning:
-        share = plan.share(state.step, state.seconds)
+        share = plan.budget.share(state.step, state.seconds)
         for group in state.optimizer.param_groups:
             group["lr"] = base_rate * _rate(share, state.step) / 2**state.rollbacks
 
@@ -163,7 +150,7 @@ def train_networks(state: State, train: Tensor, valid: Tensor, plan: Plan, save:
 
         state.step += 1
         state.seconds = time.monotonic() - started
-        before, used = used, plan.used(state.step, state.seconds)
+        before, used = used, plan.budget.used(state.step, state.seconds)
         if _tick(used) == _tick(before):
             continue
 
@@ -188,8 +175,8 @@ def train_networks(state: State, train: Tensor, valid: Tensor, plan: Plan, save:
         total = total[: len(learning)]
         numbers = {"train_loss": sum(state.train_losses), "valid_loss": sum(state.best_losses)}
         good = state.parts.copied()
-        left = min((plan.steps - state.step) / rate, plan.seconds - state.seconds)
-        progress.report(progress.Tick("fit", "step", state.step, plan.steps, used, rate, left, numbers))
+        left = min((plan.budget.steps - state.step) / rate, plan.budget.seconds - state.seconds)
+        progress.report(progress.Tick("fit", "step", state.step, plan.budget.steps, used, rate, left, numbers))
         state.history.append({"step": float(state.step), "seconds": state.seconds, **numbers})
         save(state)
     if not np.isfinite(state.best_losses).all():

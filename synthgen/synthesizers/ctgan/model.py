@@ -23,14 +23,14 @@ from synthgen.synthesizers.ctgan.monitor import Judge, settle_batch_norm
 from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
 from synthgen.synthesizers.ctgan.private_budget import accounting
 from synthgen.synthesizers.ctgan.private_moments import private_material
-from synthgen.synthesizers.ctgan.training import Budget, State, Task, train_networks
+from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
 
 # The moments of 8,192 levels take 270 MB, and training holds four of their kind.
 _MAX_LEVELS = 8_192
 
 
 class Ctgan:
-    """The table GAN. Trains `budget_steps`, or as many as the rows ask for (`Budget.of`); never beyond the minutes."""
+    """The table GAN. Trains `budget_steps`, or as many as the rows ask for (`budget_of`); never beyond the minutes."""
 
     def __init__(self, config: CtganConfig) -> None:
         self.config = config
@@ -68,7 +68,7 @@ class Ctgan:
             state.resume(checkpoint, key)
         task = Task(material, self.config, Judge.of(valid, material, self.config.latent))
         train_networks(
-            state, task, Budget.of(self.config, len(material.codes)), lambda now: _save_state(now, checkpoint, key)
+            state, task, budget_of(self.config, len(material.codes)), lambda now: _save_state(now, checkpoint, key)
         )
         self._network = _kept(state, material, self.config.latent)
         self._history = state.history

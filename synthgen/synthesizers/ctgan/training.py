@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from synthgen import progress
 from synthgen.config import CtganConfig
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import Layout
 from synthgen.synthesizers.ctgan.losses import cooccurrence, critic_loss, critic_scores, log_loss
 from synthgen.synthesizers.ctgan.material import Material
@@ -38,36 +39,11 @@ _HEAD_RATE = 0.5
 _PASSES = 20
 
 
-@dataclass(frozen=True)
-class Budget:
-    """When training ends: after `steps`, and at the latest after `seconds`.
-
-    Attributes:
-        is_reproducible: the schedule follows the steps alone; else the clock too, lest the last phase be cut off.
-    """
-
-    steps: int
-    seconds: float
-    is_reproducible: bool
-
-    @classmethod
-    def of(cls, config: CtganConfig, rows: int) -> "Budget":
-        """The config's steps; without them 20 times through the rows, or 40 x sqrt(rows) steps without head."""
-        free = (
-            np.clip(_PASSES * rows / config.batch_size, 300, 3_000)
-            if config.head
-            else np.clip(40 * rows**0.5, 600, 3_000)
-        )
-        steps = config.budget_steps or int(free)
-        return cls(steps, config.budget_minutes * 60, config.budget_steps is not None)
-
-    def share(self, step: int, seconds: float) -> float:
-        """Of the schedule that is behind us, in [0, 1]."""
-        return min(1.0, step / self.steps) if self.is_reproducible else self.used(step, seconds)
-
-    def used(self, step: int, seconds: float) -> float:
-        """Share of the budget that is used up, in [0, 1]; training ends at 1."""
-        return min(1.0, max(step / self.steps, seconds / self.seconds))
+def budget_of(config: CtganConfig, rows: int) -> Budget:
+    """The config's steps; without them 20 times through the rows, or 40 x sqrt(rows) steps without head."""
+    passes, least = (_PASSES * rows / config.batch_size, 300) if config.head else (40 * rows**0.5, 600)
+    steps = config.budget_steps or int(np.clip(passes, least, 3_000))
+    return Budget(steps, config.budget_minutes * 60, config.budget_steps is not None)
 
 
 @dataclass

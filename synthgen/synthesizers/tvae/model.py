@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from synthgen.config import TvaeConfig
 from synthgen.datasets import Index
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.package import build_decoder
-from synthgen.synthesizers.ctgan.training import Budget
 from synthgen.synthesizers.training_file import restore_training, save_training
 from synthgen.synthesizers.tvae.training import State, Task, train_autoencoder
 

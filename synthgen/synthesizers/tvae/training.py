@@ -14,10 +14,10 @@ from torch.nn import functional
 from synthgen import progress
 from synthgen.config import TvaeConfig
 from synthgen.errors import TrainingError
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.package import build_decoder, build_encoder
-from synthgen.synthesizers.ctgan.training import Budget
 from synthgen.synthesizers.training_file import Parts
 
 _TICKS, _PATIENCE = 50, 12

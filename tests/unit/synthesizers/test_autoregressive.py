@@ -14,6 +14,7 @@ from synthgen.synthesizers.autoregressive.experts import Experts, _share
 from synthgen.synthesizers.autoregressive.model import Autoregressive
 from synthgen.synthesizers.autoregressive.network import _draw_codes, build_networks, rank_features, start_at_marginals
 from synthgen.synthesizers.autoregressive.training import Plan, State, mean_losses, train_networks
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import CodeRows, Layout
 
 RANKS = np.array([0.1, 0.3, 0.6, 0.9, np.nan])
@@ -312,7 +313,7 @@ def test_divergence_that_does_not_end_says_which_setting_to_change() -> None:
 def _training(steps: int) -> tuple[State, torch.Tensor, torch.Tensor, Plan]:
     train, valid = tensor(linked()), tensor(linked(300, seed=1))
     state = State.fresh(LAYOUT, config(), train, seeded(0))
-    return state, train, valid, Plan(steps, 60.0, 64, True)
+    return state, train, valid, Plan(Budget(steps, 60.0, True), 64)
 
 
 @pytest.mark.parametrize(
@@ -328,17 +329,7 @@ def _training(steps: int) -> tuple[State, torch.Tensor, torch.Tensor, Plan]:
 )
 def test_steps_follow_epochs_unless_told(rows: int, changes: dict[str, object], steps: int, batch_size: int) -> None:
     plan = Plan.of(config(**{"batch_size": None, **changes}), rows)
-    assert (plan.steps, plan.batch_size) == (steps, batch_size)
-
-
-@pytest.mark.parametrize(
-    ("is_reproducible", "step", "seconds", "share"),
-    [(True, 50, 99.0, 0.5), (False, 50, 99.0, 0.99), (False, 50, 10.0, 0.5), (False, 100, 500.0, 1.0)],
-)
-def test_only_a_budget_without_steps_looks_at_the_clock(
-    is_reproducible: bool, step: int, seconds: float, share: float
-) -> None:
-    assert Plan(100, 100.0, 64, is_reproducible).share(step, seconds) == share
+    assert (plan.budget.steps, plan.batch_size) == (steps, batch_size)
 
 
 def test_the_minutes_end_training_early() -> None:

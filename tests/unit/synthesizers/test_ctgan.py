@@ -10,6 +10,7 @@ from torch.nn import functional
 from synthgen.config import CtganConfig
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.losses import cooccurrence, critic_scores, gradient_penalty
@@ -17,7 +18,7 @@ from synthgen.synthesizers.ctgan.material import Material
 from synthgen.synthesizers.ctgan.model import Ctgan
 from synthgen.synthesizers.ctgan.network import Head
 from synthgen.synthesizers.ctgan.package import PAC, build_critic, build_generator
-from synthgen.synthesizers.ctgan.training import Budget
+from synthgen.synthesizers.ctgan.training import budget_of
 from synthgen.synthesizers.table_model import TableModel
 
 SIZES = (3, 1, 7, 2)
@@ -153,7 +154,7 @@ def test_a_table_of_labels_alone_says_so() -> None:
     ],
 )
 def test_steps_follow_the_rows_unless_told(rows: int, settings: dict[str, int], steps: int) -> None:
-    assert Budget.of(config(**settings), rows).steps == steps
+    assert budget_of(config(**settings), rows).steps == steps
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import torch
 
 from synthgen.config import CtganConfig
 from synthgen.errors import TrainingError
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.material import Material
 from synthgen.synthesizers.ctgan.monitor import Health, Judge, Rescue, diversity
 from synthgen.synthesizers.ctgan.package import output_layer
-from synthgen.synthesizers.ctgan.training import Budget, State, Task, train_networks
+from synthgen.synthesizers.ctgan.training import State, Task, train_networks
 
 LAYOUT = Layout(("a", "b", "c"), (5, 4, 3), (None, None, None), 2)
 

@@ -12,9 +12,9 @@ from ctgan.synthesizers.tvae import _loss_function
 from synthgen.config import TvaeConfig
 from synthgen.datasets import Schema, Table
 from synthgen.errors import TrainingError
+from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.package import build_decoder, build_encoder
-from synthgen.synthesizers.ctgan.training import Budget
 from synthgen.synthesizers.table_model import TableModel
 from synthgen.synthesizers.tvae.model import Tvae
 from synthgen.synthesizers.tvae.training import State, Task, train_autoencoder
