@@ -223,7 +223,7 @@ def test_each_column_keeps_its_weights_of_the_best_validation_likelihood() -> No
         seen.append(mean_losses(now.average, tensor(valid), range(6)).tolist())
         stopped.append(6 - len(now.learning))
 
-    train_networks(state, tensor(train), tensor(valid), Plan(600, 60.0, 64, True), look)
+    train_networks(state, tensor(train), tensor(valid), Plan(Budget(600, 60.0, True), 64), look)
     kept = mean_losses(state.best, tensor(valid), range(6)).tolist()
     # From the second tick on: before it the embeddings still change.
     assert kept == pytest.approx(np.asarray(seen[1:]).min(axis=0).tolist(), rel=1e-4)
