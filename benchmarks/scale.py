@@ -25,7 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from synthgen.config import RowsPlan, RunConfig, parse_config
+from synthgen.config import RowsPlan, RunConfig
+from synthgen.config_reading import parse_config
 from synthgen.curation.choice import judged_arms
 from synthgen.curation.plan import planned_counts
 from synthgen.curation.selection import OVERSAMPLING, CurationRecord, Screen, curate

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.augmentation import run_augmentation
-from synthgen.config import RunConfig, load_config
+from synthgen.config import RunConfig
+from synthgen.config_reading import load_config
 from synthgen.findings import Finding, Report
 from synthgen.runs import Workspace, read_json
 

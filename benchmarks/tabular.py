@@ -1,7 +1,7 @@
 """Every kind of table model against ctgan 0.12.1 and real data: same rows, same judge, fresh splits.
 
     python benchmarks/tabular.py run adult telco_churn --seeds 101 102 --out results.jsonl
-    python benchmarks/tabular.py table results.jsonl
+    python benchmarks/tabular.py table results.jsonl [--columns C2ST 'TSTR / TRTR'] [--kinds auto ctgan ctgan-library]
 
 `run` takes each dataset as `synthgen init` configures it, cuts it by each seed, and appends one line per model: trained
 in a process of its own (CPU and wall seconds, peak memory), its rows as they come and calibrated, judged on held-out
@@ -25,7 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import yaml
 
-from synthgen.config import CONTROL_KINDS, RunConfig, SynthesizerConfig, parse_config, parse_synthesizer
+from synthgen.config import CONTROL_KINDS, RunConfig, SynthesizerConfig, parse_synthesizer
+from synthgen.config_reading import parse_config
 from synthgen.curation.calibrate import Real, calibrate
 from synthgen.curation.choice import candidates_of, choose, judged_arms
 from synthgen.curation.selection import OVERSAMPLING
@@ -60,13 +61,15 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("names", nargs="+", help="datasets to run, or the file of results to print")
     parser.add_argument("--seeds", type=int, nargs="+", default=[101])
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", default=[*KINDS, "auto"])
+    parser.add_argument("--columns", nargs="+", default=list(COLUMNS), help="of the table")
     parser.add_argument("--minutes", type=float, default=4.0, help="the budget of auto; the library gets as much alone")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SYNTHGEN_TEST_DATA", "../shared/data")))
     parser.add_argument("--out", type=Path, default=Path("tabular.jsonl"))
     arguments = parser.parse_args()
     if arguments.what == "table":
-        print_table([json.loads(line) for name in arguments.names for line in Path(name).read_text().splitlines()])
+        lines = [json.loads(line) for name in arguments.names for line in Path(name).read_text().splitlines()]
+        print_table([line for line in lines if line["kind"] in arguments.kinds], arguments.columns)
         return
     for name in arguments.names:
         for seed in arguments.seeds:
@@ -91,7 +94,7 @@ def measured(name: str, seed: int, arguments: argparse.Namespace) -> list[dict[s
     lines: list[dict[str, Any]] = []
     arms = []
     with tempfile.TemporaryDirectory() as scratch:
-        for kind in arguments.kinds:
+        for kind in (kind for kind in arguments.kinds if kind != "auto"):
             print(f"{name} seed {seed}: {kind}", flush=True)
             folder = Path(scratch) / kind
             cost = trained(config, section(kind, arguments.minutes), splits, folder)
@@ -165,8 +168,9 @@ def peak_megabytes() -> float:
 
 def judged(kind: str, model: Any, config: RunConfig, splits: Splits) -> list[dict[str, Any]]:
     """The numbers of the rows as they come, and calibrated."""
-    train = splits.train
+    train, valid = splits.train, splits.valid
     assert isinstance(train, Table)
+    assert isinstance(valid, Table)
     rng = named_rng(config.seed, "benchmark")
     share = min(1.0, DRAWN_ROWS / len(train))
     quota = {name: max(1, round(share * count)) for name, count in class_counts(train).items() if count}
@@ -180,7 +184,7 @@ def judged(kind: str, model: Any, config: RunConfig, splits: Splits) -> list[dic
     lines = [{"calibrated": False, **numbers(drawn.take(first), config, splits)}]
     if kind not in CONTROL_KINDS:
         started = time.process_time()
-        index, diagnostics = calibrate(drawn, Real(train, splits.valid), quota, rng)
+        index, diagnostics = calibrate(drawn, Real(train, valid), quota, rng)
         seconds = time.process_time() - started
         lines.append(
             {"calibrated": True, "calibration_cpu": seconds, "effective": diagnostics["effective_sample_size"],
@@ -238,28 +242,29 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def print_table(lines: Sequence[Mapping[str, Any]]) -> None:
+def print_table(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """One Markdown table per dataset; cells are medians over the seeds, with the range where there are several."""
     for name in dict.fromkeys(line["data"] for line in lines):
         own = [line for line in lines if line["data"] == name]
         seeds = sorted({line["seed"] for line in own})
         print(f"\n**{name}** (seeds {', '.join(map(str, seeds))})\n")
-        print(f"| model | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
-        print(f"| *real rows* | {' | '.join(cell(own[:1], column, 'reference') for column in COLUMNS)} |")
+        print(f"| model | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+        real = list({line["seed"]: line for line in own if "error" not in line}.values())
+        print(f"| *real rows* | {' | '.join(cell(real, column, 'reference') for column in columns)} |")
         for key in dict.fromkeys((line["kind"], line["calibrated"]) for line in own if line["kind"] != "auto"):
             arm = [line for line in own if (line["kind"], line["calibrated"]) == key]
-            print(f"| `{key[0]}`{', calibrated' if key[1] else ''} | {cells(arm)} |")
+            print(f"| `{key[0]}`{', calibrated' if key[1] else ''} | {cells(arm, columns)} |")
         auto = [line for line in own if line["kind"] == "auto"]
         if auto:
             picked = ", ".join(f"{line['picked']}{' calibrated' if line['calibrated'] else ''}" for line in auto)
-            print(f"| **`auto`** ({picked}) | {cells(auto)} |")
+            print(f"| **`auto`** ({picked}) | {cells(auto, columns)} |")
 
 
-def cells(lines: Sequence[Mapping[str, Any]]) -> str:
+def cells(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """The cells of one row, or why there are none."""
     if "error" in lines[0]:
-        return f"{lines[0]['error']} |" + " |" * (len(COLUMNS) - 2)
-    return " | ".join(cell(lines, column, "value") for column in COLUMNS)
+        return f"{lines[0]['error']} |" + " |" * (len(columns) - 2)
+    return " | ".join(cell(lines, column, "value") for column in columns)
 
 
 def cell(lines: Sequence[Mapping[str, Any]], column: str, part: str) -> str:

@@ -15,7 +15,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from synthgen.augmentation import Outcome, run_augmentation
-from synthgen.config import RunConfig, parse_config
+from synthgen.config import RunConfig
+from synthgen.config_reading import parse_config
 from synthgen.findings import Report
 from synthgen.runs import Ref, Workspace, read_json
 

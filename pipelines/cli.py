@@ -13,7 +13,8 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from synthgen import __version__
-from synthgen.config import Profile, RunConfig, load_config
+from synthgen.config import Profile, RunConfig
+from synthgen.config_reading import load_config
 from synthgen.errors import SynthgenError, UsageError
 
 if TYPE_CHECKING:

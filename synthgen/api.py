@@ -8,7 +8,8 @@ import pandas as pd
 
 from synthgen.auditing import Input, audit_data
 from synthgen.augmentation import run_augmentation
-from synthgen.config import Profile, parse_config
+from synthgen.config import Profile
+from synthgen.config_reading import parse_config
 from synthgen.errors import DataError, unknown_name
 from synthgen.exporters import load_dataset
 from synthgen.findings import Report

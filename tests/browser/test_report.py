@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from synthgen.config import parse_config
+from synthgen.config_reading import parse_config
 from synthgen.datasets import Schema, Table
 from synthgen.findings import Finding, Judgement, Problem, Report, Verdict
 from synthgen.reports import Material, write_report

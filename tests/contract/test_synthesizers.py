@@ -11,7 +11,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from synthgen.config import SynthesizerConfig, parse_config
+from synthgen.config import SynthesizerConfig
+from synthgen.config_reading import parse_config
 from synthgen.datasets import Data, ImageSet, Schema, Table
 from synthgen.errors import ConfigError, ModelError
 from synthgen.synthesizers import SYNTHESIZERS, ConditionalSynthesizer, Synthesizer, create, load_synthesizer

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from synthgen.augmentation import run_augmentation
-from synthgen.config import RunConfig, parse_config
+from synthgen.config import RunConfig
+from synthgen.config_reading import parse_config
 from synthgen.errors import TrainingError
 from synthgen.runs import Workspace, read_json, verify_manifest
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from synthgen.augmentation import Outcome, run_augmentation
-from synthgen.config import parse_config
+from synthgen.config_reading import parse_config
 from synthgen.errors import ConfigError
 from synthgen.runs import Workspace, read_json
 

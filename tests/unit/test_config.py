@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synthgen.config import RunConfig, TableSource, load_config, parse_config
+from synthgen.config import RunConfig, TableSource
+from synthgen.config_reading import load_config, parse_config
 from synthgen.errors import ConfigError
 
 WINE = {"source": {"kind": "builtin", "name": "wine"}}

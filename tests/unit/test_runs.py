@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.config import parse_config
+from synthgen.config_reading import parse_config
 from synthgen.errors import IntegrityError, UsageError
 from synthgen.runs import Run, Workspace, find_run, list_runs, sha256_path, verify_manifest, write_manifest
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.config import TableSource, parse_config, parse_constraints
+from synthgen.config import TableSource, parse_constraints
+from synthgen.config_reading import parse_config
 from synthgen.constraints import RULES, Derivation, Rule, derivation_order, rule_of
 from synthgen.constraints.expression import Expression
 from synthgen.datasets import Schema, Table

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.config import RunConfig, parse_config
+from synthgen.config import RunConfig
+from synthgen.config_reading import parse_config
 from synthgen.curation.choice import Arm, Choice, candidates_of, choose, fit_best
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from synthgen.config import RunConfig, parse_config
+from synthgen.config import RunConfig
+from synthgen.config_reading import parse_config
 from synthgen.datasets import ImageSet, Schema, Table
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.reports import Material

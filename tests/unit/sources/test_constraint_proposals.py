@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from synthgen.config import TableSource, parse_config
+from synthgen.config import TableSource
+from synthgen.config_reading import parse_config
 from synthgen.datasets import Table
 from synthgen.sources import ingest_frame, propose, read
 from synthgen.sources.constraint_proposals import propose_constraints

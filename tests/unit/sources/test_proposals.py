@@ -10,7 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from synthgen.config import ImageSource, RunConfig, TableSource, parse_config
+from synthgen.config import ImageSource, RunConfig, TableSource
+from synthgen.config_reading import parse_config
 from synthgen.datasets import Ingested
 from synthgen.errors import DataError
 from synthgen.sources import propose, read

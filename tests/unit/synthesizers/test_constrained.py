@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.config import EvaluationSize, SynthesizerConfig, parse_config, parse_constraints
+from synthgen.config import EvaluationSize, SynthesizerConfig, parse_constraints
+from synthgen.config_reading import parse_config
 from synthgen.constraints import violations
 from synthgen.datasets import Schema, Table
 from synthgen.errors import ModelError

@@ -8,7 +8,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from synthgen.config import CtganConfig, DpConfig, parse_config
+from synthgen.config import CtganConfig, DpConfig
+from synthgen.config_reading import parse_config
 from synthgen.datasets import Schema, Table
 from synthgen.errors import ConfigError, DataError
 from synthgen.synthesizers import create, load_synthesizer

@@ -1,0 +1,135 @@
+"""A configuration from YAML, and what is wrong with it in one sentence."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from synthgen.config import BuiltinSource, RunConfig
+from synthgen.errors import ConfigError, name_list, nearest_name
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The validated configuration in a YAML file, `key.sub=value` overrides applied.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or says what is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"config file {str(path)!r} does not exist", where=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {str(path)!r} cannot be read as UTF-8 text: {error}", where=str(path)) from None
+    raw = _parse_yaml(text, str(path))
+    if not isinstance(raw, dict):
+        raise ConfigError(f"config file {str(path)!r} must hold keys and values", where=str(path), hint="see configs/")
+    for override in overrides:
+        _apply_override(raw, override)
+    raw.setdefault("name", path.stem)
+    return _resolve_path(parse_config(raw, where=str(path)), path)
+
+
+def parse_config(raw: Mapping[str, Any], *, where: str = "config") -> RunConfig:
+    """The validated configuration in a mapping; raises ConfigError naming key, and nearest key."""
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, raw), where=where) from None
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line} is not plain YAML: {error.problem}", where=where) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not plain YAML: {error}", where=where) from None
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"override {override!r} must read key=value, for example seed=1", where="-s")
+    *parents, last = key.split(".")
+    target = raw
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is not a section", where="-s")
+        target = child
+    target[last] = _parse_yaml(text, f"-s {key}")
+
+
+def _resolve_path(config: RunConfig, config_file: Path) -> RunConfig:
+    if isinstance(config.source, BuiltinSource):
+        return config
+    given = Path(config.source.path)
+    beside = config_file.parent / given
+    found = beside if not given.exists() and beside.exists() else given
+    return config.model_copy(update={"source": config.source.model_copy(update={"path": str(found.absolute())})})
+
+
+def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    # An unknown key first: it is mostly the misspelt one that another message calls missing.
+    every = error.errors(include_url=False)
+    first = next((item for item in every if item["type"] == "extra_forbidden"), every[0])
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(_without_tags(location, raw))
+    more = "" if error.error_count() == 1 else f" ({error.error_count() - 1} more after this one)"
+    match first["type"]:
+        case "extra_forbidden":
+            allowed = list(_section_fields(location[:-1]))
+            guess = nearest_name(location[-1], allowed)
+            suggestion = f"did you mean {guess!r}?" if guess else f"allowed: {name_list(allowed, at_most=20)}"
+            return f"key {key!r} is not known; {suggestion}{more}"
+        case "missing":
+            return f"key {key!r} is missing{more}"
+        case "union_tag_invalid":
+            context = first.get("ctx", {})
+            return f"{key}.kind is {context.get('tag')!r}, allowed: {context.get('expected_tags')}{more}"
+        case "union_tag_not_found":
+            return f"key '{key}.kind' is missing{more}"
+        case "value_error":
+            return f"{key or 'config'}: {first['msg'].removeprefix('Value error, ')}{more}"
+        case _:
+            return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{more}"
+
+
+def _without_tags(location: list[str], raw: Mapping[str, Any]) -> list[str]:
+    # pydantic puts the tag of a union member into the location: source.table.label.
+    kept, node = [], raw
+    for part in location:
+        if isinstance(node, Mapping) and node.get("kind") == part and part not in node:
+            continue
+        kept.append(part)
+        node = _member(node, part)
+    return kept
+
+
+def _member(node: Any, part: str) -> Any:
+    if isinstance(node, Mapping):
+        return node.get(part, {})
+    return node[int(part)] if isinstance(node, list | tuple) else {}
+
+
+def _section_fields(location: list[str]) -> Mapping[str, Any]:
+    model: Any = RunConfig
+    for part in location:
+        if get_origin(model) is tuple:
+            model = get_args(model)[0]
+            model = get_args(model)[0] if get_origin(model) is Annotated else model
+            continue
+        tagged = {} if isinstance(model, type) else _members_by_kind(model)
+        model = tagged[part] if part in tagged else model.model_fields[part].annotation
+        # X | None
+        model = next((member for member in get_args(model) if type(None) in get_args(model)), model)
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+
+
+def _members_by_kind(union: Any) -> dict[str, type[BaseModel]]:
+    return {get_args(member.model_fields["kind"].annotation)[0]: member for member in get_args(union)}
