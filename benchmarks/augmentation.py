@@ -26,7 +26,7 @@ from synthgen.config import EVALUATION_SIZES, AutoConfig, RunConfig
 from synthgen.curation.choice import Choice, fit_best
 from synthgen.curation.plan import planned_counts
 from synthgen.curation.ratio import SHARES, choose_ratio, thinned
-from synthgen.curation.selection import OVERSAMPLING, Screen, curate
+from synthgen.curation.selection import Screen, candidates_per_row, curate
 from synthgen.datasets import Table, class_counts, take_per_class
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.utility.augmentation import augmentation_gain
@@ -103,7 +103,7 @@ def synthesised(config: RunConfig, train: Table, valid: Table) -> tuple[Table, s
         choice = Choice.load(Path(scratch) / "choice.json")
         model = load_synthesizer(Path(scratch) / "model")
         quota = planned_counts(config.plan, {name: count for name, count in class_counts(train).items() if count})
-        times = OVERSAMPLING if choice.calibrate else 1
+        times = candidates_per_row(sum(quota.values())) if choice.calibrate else 1
         labels = np.repeat(np.array(list(quota), dtype=np.str_), [times * count for count in quota.values()])
         curation = config.curation.model_copy(update={"calibrate": choice.calibrate})
         rows, _ = curate(

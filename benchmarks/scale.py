@@ -29,7 +29,7 @@ from synthgen.config import RowsPlan, RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.curation.choice import judged_arms
 from synthgen.curation.plan import planned_counts
-from synthgen.curation.selection import OVERSAMPLING, CurationRecord, Screen, curate
+from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
 from synthgen.datasets import Data, Labels, Splits, Table, class_counts
 from synthgen.metrics import Evaluation, measure
 from synthgen.runs import Workspace
@@ -122,7 +122,11 @@ def _measure(path: Path, kind: str, arguments: argparse.Namespace, out: Any) -> 
     assert isinstance(drawn, Table)
     if arguments.judge:
         timed(line, "judge", lambda: judged_arms(kind, 0.0, model, config, train, valid))
-        timed(line, "curate", lambda: _curated(model, config, splits, arguments.drawn // OVERSAMPLING))
+        timed(
+            line,
+            "curate",
+            lambda: _curated(model, config, splits, arguments.drawn // candidates_per_row(arguments.drawn)),
+        )
         timed(line, "evaluate", lambda: measure(_evaluation(config, splits, drawn), "table"))
     line["levels"] = sum(Encoder.fit(train).sizes)
     out.send(line)
@@ -148,7 +152,8 @@ def _curated(model: Synthesizer, config: RunConfig, splits: Splits, rows: int) -
         return model.sample(len(labels), labels, rng)
 
     quota = planned_counts(RowsPlan(kind="rows", rows=rows), class_counts(splits.train))
-    labels = np.repeat(np.asarray(list(quota), dtype=np.str_), [OVERSAMPLING * count for count in quota.values()])
+    times = candidates_per_row(sum(quota.values()))
+    labels = np.repeat(np.asarray(list(quota), dtype=np.str_), [times * count for count in quota.values()])
     screen = Screen.of(splits.train, splits.valid, config.curation)
     candidates = draw(labels, named_rng(0, "sample"))
     return curate(candidates, quota, draw, screen, config.curation, named_rng(0, "curate"))[1]

@@ -29,7 +29,7 @@ from synthgen.config import CONTROL_KINDS, RunConfig, SynthesizerConfig, parse_s
 from synthgen.config_reading import parse_config
 from synthgen.curation.calibrate import Real, calibrate
 from synthgen.curation.choice import candidates_of, choose, judged_arms
-from synthgen.curation.selection import OVERSAMPLING
+from synthgen.curation.selection import candidates_per_row
 from synthgen.datasets import Splits, Table, class_counts
 from synthgen.metrics import METRICS, Evaluation, NotMeasurable
 from synthgen.metrics.classifiers import Examples, Trees, class_probabilities
@@ -174,10 +174,11 @@ def judged(kind: str, model: Any, config: RunConfig, splits: Splits) -> list[dic
     rng = named_rng(config.seed, "benchmark")
     share = min(1.0, DRAWN_ROWS / len(train))
     quota = {name: max(1, round(share * count)) for name, count in class_counts(train).items() if count}
-    labels = np.repeat(np.array(list(quota), dtype=np.str_), [OVERSAMPLING * count for count in quota.values()])
+    times = candidates_per_row(sum(quota.values()))
+    labels = np.repeat(np.array(list(quota), dtype=np.str_), [times * count for count in quota.values()])
     drawn = model.sample(len(labels), labels, rng)
     # Labels are in blocks: the first part of each block has the frequencies of train.
-    starts = np.cumsum([0, *(OVERSAMPLING * count for count in quota.values())])[:-1]
+    starts = np.cumsum([0, *(times * count for count in quota.values())])[:-1]
     first = np.concatenate(
         [np.arange(start, start + count) for start, count in zip(starts, quota.values(), strict=True)]
     )

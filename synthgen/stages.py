@@ -14,7 +14,7 @@ from synthgen.config import AutoPlan, BuiltinSource, RunConfig, TableSource
 from synthgen.curation.choice import Choice, fit_best
 from synthgen.curation.plan import planned_counts
 from synthgen.curation.ratio import SHARES, choose_ratio, thinned
-from synthgen.curation.selection import OVERSAMPLING, CurationRecord, Screen, curate
+from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
 from synthgen.datasets import Data, Ingested, Labels, Splits, Table, class_counts, load_data
 from synthgen.exporters import emit_dataset
 from synthgen.exporters.ids import with_new_ids
@@ -120,7 +120,7 @@ def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> 
         train = load_data(splits.directory / "train")
         synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "sample")
         for name, quota in _quotas(config, train).items():
-            labels = _repeated(quota, OVERSAMPLING if _choice(model).calibrate else 1)
+            labels = _repeated(quota, candidates_per_row(sum(quota.values())) if _choice(model).calibrate else 1)
             synthesizer.sample(len(labels), labels, rng).save(out / name)
 
     return workspace.build("sample", {"model": model, **_draw_inputs(config)}, write)

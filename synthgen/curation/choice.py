@@ -21,7 +21,7 @@ from synthgen.config import (
     TvaeConfig,
 )
 from synthgen.curation.calibrate import Real, calibrate
-from synthgen.curation.selection import OVERSAMPLING
+from synthgen.curation.selection import candidates_per_row
 from synthgen.datasets import Labels, Table, class_counts, take_per_class
 from synthgen.errors import DataError, ModelError, TrainingError
 from synthgen.findings import Finding
@@ -173,8 +173,9 @@ def judged_arms(
     logger.info("judge candidate kind=%s", kind, extra={"stage": "fit", "state": "running", "step": step})
     rng = named_rng(config.seed, f"choice/{kind}")
     quota = _quota(train, valid, rng)
+    labels = _labels(quota)
     try:
-        drawn = model.sample(OVERSAMPLING * sum(quota.values()), _labels(quota), rng)
+        drawn = model.sample(len(labels), labels, rng)
     except ModelError as error:
         return [Arm(kind, False, None, None, None, None, None, None, seconds, reason=str(error))]
     assert isinstance(drawn, Table)
@@ -201,7 +202,8 @@ def _quota(train: Table, valid: Table, rng: np.random.Generator) -> dict[str, in
 
 
 def _labels(quota: Mapping[str, int]) -> Labels:
-    return np.repeat(np.array(list(quota), dtype=np.str_), [OVERSAMPLING * count for count in quota.values()])
+    times = candidates_per_row(sum(quota.values()))
+    return np.repeat(np.array(list(quota), dtype=np.str_), [times * count for count in quota.values()])
 
 
 def _judged(arm: Arm, rows: Table, train: Table, valid: Table, config: RunConfig) -> Arm:
