@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart test lint check bench ui format clean
+.PHONY: quickstart test lint check bench bench-tables ui format clean
 .DEFAULT_GOAL := quickstart
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -25,6 +25,14 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 check: lint test
+
+# An hour or more: every table model on six datasets (SYNTHGEN_TEST_DATA or ../shared/data), then their utility.
+bench-tables: $(INSTALLED)
+	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/ctgan_steps.py
+	$(BIN)/python benchmarks/tabular.py run adult bank_marketing telco_churn hotel_bookings mammography support2 --minutes 2
+	$(BIN)/python benchmarks/tabular.py table tabular.jsonl
+	$(BIN)/python benchmarks/augmentation.py adult-2% mammography bank_marketing --minutes 1
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/synthesizers.py configs/breast-cancer.yaml ctgan ctgan-library marginals copies --minutes 0.5

@@ -7,11 +7,14 @@ import numpy as np
 
 from synthgen.datasets import Table, class_counts, take_per_class
 from synthgen.metrics.evaluation import NotMeasurable
-from synthgen.metrics.utility.augmentation import Gain, gains_by_share
+from synthgen.metrics.utility.augmentation import ShareGain, gains_by_share
 
 # Shares of the full plan that are tried; 0 is the real rows alone.
 SHARES = (0.05, 0.25, 1.0)
 _SEEDS = 5
+# Balanced accuracy alone would take any number of rows of a rare class: that moves the threshold, as class weights do,
+# and rows that cost more than half a point of ROC-AUC also blur who is likelier to be what.
+_MOST_RANKING_LOSS = 0.005
 
 
 @dataclass(frozen=True)
@@ -19,20 +22,30 @@ class Ratio:
     """What was chosen, and the gain on valid of every share that was tried."""
 
     share: float
-    gains: Mapping[float, Gain]
+    gains: Mapping[float, ShareGain]
     reason: str
 
 
 def choose_ratio(train: Table, valid: Table, synthetic: Table, rng: np.random.Generator) -> Ratio:
-    """The share of the synthetic rows with the largest gain on valid; 0 when the lower end of no gain is above 0."""
+    """The share of the synthetic rows with the largest gain on valid; 0 when no share may be taken.
+
+    A share may be taken when the lower end of its gain of balanced accuracy is above 0 and it costs at most half a
+    point of ROC-AUC.
+    """
     try:
         gains = gains_by_share(train, valid, {share: thinned(synthetic, share, rng) for share in SHARES}, seeds=_SEEDS)
     except NotMeasurable as reason:
         return Ratio(0.0, {}, f"not measurable on valid: {reason}")
-    best = max(SHARES, key=lambda share: gains[share]["value"])
-    if gains[best]["low"] <= 0:
+    proven = [share for share in SHARES if gains[share]["low"] > 0]
+    if not proven:
         return Ratio(0.0, gains, "no share helps a classifier on valid beyond chance")
-    return Ratio(best, gains, f"the largest gain on valid, {100 * gains[best]['value']:+.1f} points")
+    harmless = [share for share in proven if gains[share]["roc_auc"] >= -_MOST_RANKING_LOSS]
+    if not harmless:
+        return Ratio(0.0, gains, "every share that moves the threshold for the better ranks the valid rows worse")
+    best = max(harmless, key=lambda share: gains[share]["value"])
+    gain = gains[best]
+    ranking = f"ROC-AUC {100 * gain['roc_auc']:+.1f}"
+    return Ratio(best, gains, f"the largest gain on valid, {100 * gain['value']:+.1f} points ({ranking})")
 
 
 def thinned(synthetic: Table, share: float, rng: np.random.Generator) -> Table:

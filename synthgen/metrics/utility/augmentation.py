@@ -91,8 +91,14 @@ def augmentation_gain(evaluation: Evaluation) -> Finding:
     return _finding(task, outcomes, sizes)
 
 
-def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, seeds: int) -> dict[float, Gain]:
-    """Balanced accuracy on valid with each set of added rows, minus that of the real rows alone; paired seeds.
+class ShareGain(Gain):
+    """The same for one share of a plan; `roc_auc` is the mean difference of ROC-AUC, which no threshold changes."""
+
+    roc_auc: float
+
+
+def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, seeds: int) -> dict[float, ShareGain]:
+    """Scores on valid with each set of added rows, minus those of the real rows alone; paired seeds.
 
     Raises:
         NotMeasurable: there is no label, one class, or too few valid rows.
@@ -105,7 +111,13 @@ def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, 
         for (share, table), rows in zip(added.items(), added_rows, strict=True)
     }
     outcomes = _outcomes(task, arms, seeds)
-    return {share: _gain(task, outcomes[str(share)], outcomes["real"]) for share in added}
+    real_outcome = outcomes["real"]
+    return {
+        share: ShareGain(
+            **_gain(task, outcome, real_outcome), roc_auc=float((outcome.roc_auc - real_outcome.roc_auc).mean())
+        )
+        for share, outcome in ((share, outcomes[str(share)]) for share in added)
+    }
 
 
 def _thinned(table: Table, share: float, rng: np.random.Generator) -> Table:

@@ -28,6 +28,17 @@ def test_fresh_rows_of_a_rare_class_are_worth_adding() -> None:
     assert ratio.gains[ratio.share]["value"] == max(gain["value"] for gain in ratio.gains.values())
 
 
+def test_rows_that_only_move_the_threshold_and_blur_the_ranking_are_not_added() -> None:
+    train, valid = people(1_500, 1, rare=0.03), people(1_500, 2, rare=0.03)
+    # Called rare, but drawn like everybody.
+    everybody = people(3_000, 3, rare=0.25)
+    blurred = Table(everybody.frame.assign(y="rare"), SCHEMA)
+    ratio = choose_ratio(train, valid, blurred, np.random.default_rng(0))
+    assert ratio.share < 1
+    assert ratio.share == 0 or ratio.gains[ratio.share]["roc_auc"] >= -0.005
+    assert ratio.gains[1.0]["roc_auc"] < -0.005
+
+
 def test_rows_that_teach_nothing_are_not_added() -> None:
     train, valid = people(1_500, 1, rare=0.5), people(1_500, 2, rare=0.5)
     wrong = people(1_500, 3, rare=0.5)
