@@ -6,7 +6,7 @@
 `run` takes each dataset as `synthgen init` configures it, cuts it by each seed, and appends one line per model: trained
 in a process of its own (CPU and wall seconds, peak memory), its rows as they come and calibrated, judged on held-out
 rows that nothing has seen. `auto` is the choice that the product makes on the valid rows. `table` prints Markdown:
-the median over seeds of each number, with the range.
+the median over seeds of each number, with the range. `summary` prints one line per dataset.
 """
 
 import argparse
@@ -45,6 +45,18 @@ LABELS = {
     "mammography": "label", "support2": "hospdead",
 }  # fmt: skip
 KINDS = ("autoregressive", "ctgan", "cart", "tvae", "ctgan-library", "marginals", "copies")
+# The ablation: what carries the quality of the GAN, and of the place inside a bin. Not part of a run unless asked for:
+#     python benchmarks/tabular.py run telco_churn --kinds ctgan-critic-0 ctgan-critic-1 ctgan-moments ...
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "ctgan-critic-0": {"kind": "ctgan", "critic_weight": 0.0},
+    "ctgan-critic-1": {"kind": "ctgan", "critic_weight": 1.0},
+    "ctgan-moments": {"kind": "ctgan", "head": False},
+    "ctgan-moments-critic-0": {"kind": "ctgan", "head": False, "critic_weight": 0.0},
+    "ctgan-moments-critic-1": {"kind": "ctgan", "head": False, "critic_weight": 1.0},
+    "ctgan-uniform": {"kind": "ctgan", "inside": "uniform"},
+    "autoregressive-uniform": {"kind": "autoregressive", "inside": "uniform"},
+    "cart-uniform": {"kind": "cart", "inside": "uniform"},
+}
 METRIC_NAMES = (
     "validity", "column_shapes", "pair_trends", "c2st_auc", "tstr_gap", "membership_tpr_at_1pct_fpr", "excess_copies",
 )  # fmt: skip
@@ -58,7 +70,7 @@ DRAWN_ROWS = 12_000
 def main() -> None:
     """Run or print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("what", choices=("run", "table", "summary"))
     parser.add_argument("names", nargs="+", help="datasets to run, or the file of results to print")
     parser.add_argument("--seeds", type=int, nargs="+", default=[101])
     parser.add_argument("--kinds", nargs="+", default=[*KINDS, "auto"])
@@ -67,9 +79,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SYNTHGEN_TEST_DATA", "../shared/data")))
     parser.add_argument("--out", type=Path, default=Path("tabular.jsonl"))
     arguments = parser.parse_args()
-    if arguments.what == "table":
+    if arguments.what != "run":
         lines = [json.loads(line) for name in arguments.names for line in Path(name).read_text().splitlines()]
-        print_table([line for line in lines if line["kind"] in arguments.kinds], arguments.columns)
+        if arguments.what == "table":
+            print_table([line for line in lines if line["kind"] in arguments.kinds], arguments.columns)
+        else:
+            print_summary(lines)
         return
     for name in arguments.names:
         for seed in arguments.seeds:
@@ -122,6 +137,8 @@ def measured(name: str, seed: int, arguments: argparse.Namespace) -> list[dict[s
 
 def section(kind: str, minutes: float) -> SynthesizerConfig:
     """The synthesizer section: a member of auto with its part of the budget, the library with all of it."""
+    if kind in VARIANTS:
+        return parse_synthesizer({"budget_minutes": minutes / 2, **VARIANTS[kind]})
     members = {
         member.kind: member for member in candidates_of(parse_synthesizer({"kind": "auto", "budget_minutes": minutes}))
     }
@@ -241,6 +258,31 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "illegal %": ("validity", "value"), "fit CPU s": ("cpu",), "rows / CPU s": ("rows_per_cpu_second",),
     "peak MB": ("peak_rss_mb",),
 }  # fmt: skip
+
+
+SUMMARY = ("C2ST", "C2ST formulas", "TSTR / TRTR", "members %", "fit CPU s")
+SUMMARY_ARMS = (("auto", None), ("ctgan", False), ("cart", True), ("ctgan-library", False))
+
+
+def print_summary(lines: Sequence[Mapping[str, Any]]) -> None:
+    """One line per dataset for each of the most telling numbers: medians over the seeds."""
+    names = ", ".join(kind + (" calibrated" if calibrated else "") for kind, calibrated in SUMMARY_ARMS)
+    print(f"| | data (seeds) | real rows | {names.replace(', ', ' | ')} |\n|{'---|' * (3 + len(SUMMARY_ARMS))}")
+    for column in SUMMARY:
+        for name in dict.fromkeys(line["data"] for line in lines):
+            own = [line for line in lines if line["data"] == name and "error" not in line]
+            arms = [
+                [line for line in own if line["kind"] == kind and calibrated in (None, line["calibrated"])]
+                for kind, calibrated in SUMMARY_ARMS
+            ]
+            real = list({line["seed"]: line for line in own}.values())
+            numbers = [middle(real, column, "reference"), *(middle(arm, column, "value") for arm in arms)]
+            print(f"| {column} | {name} ({len(real)}) | {' | '.join(numbers)} |")
+
+
+def middle(lines: Sequence[Mapping[str, Any]], column: str, part: str) -> str:
+    """The median of a number, without its range."""
+    return cell(lines, column, part).split(" (")[0]
 
 
 def print_table(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
