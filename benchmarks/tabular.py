@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import yaml
 from synthgen.config import CONTROL_KINDS, RunConfig, SynthesizerConfig, parse_synthesizer
 from synthgen.config_reading import parse_config
 from synthgen.curation.calibrate import Real, calibrate
-from synthgen.curation.choice import candidates_of, choose, judged_arms
+from synthgen.curation.choice import Arm, candidates_of, choose, judged_arms
 from synthgen.curation.selection import candidates_per_row
 from synthgen.datasets import Splits, Table, class_counts
 from synthgen.metrics import METRICS, Evaluation, NotMeasurable
@@ -45,6 +45,8 @@ LABELS = {
     "mammography": "label", "support2": "hospdead",
 }  # fmt: skip
 KINDS = ("autoregressive", "ctgan", "cart", "tvae", "ctgan-library", "marginals", "copies")
+# Those that `auto` chooses among.
+MEMBERS = ("autoregressive", "ctgan", "cart", "tvae")
 # The ablation: what carries the quality of the GAN, and of the place inside a bin. Not part of a run unless asked for:
 #     python benchmarks/tabular.py run telco_churn --kinds ctgan-critic-0 ctgan-critic-1 ctgan-moments ...
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -102,37 +104,33 @@ def config_of(name: str, seed: int, arguments: argparse.Namespace) -> RunConfig:
     return parse_config({**raw, "seed": seed, "split": {}})
 
 
-def measured(name: str, seed: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """One line for each kind, raw and calibrated, and one for `auto`."""
+def measured(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One line for each kind, raw and calibrated, as it comes, and one for `auto`."""
     config = config_of(name, seed, arguments)
     splits = split(read(config.source, seed=seed), config.split, named_rng(seed, "split"))
+    train, valid = splits.train, splits.valid
+    assert isinstance(train, Table)
+    assert isinstance(valid, Table)
     lines: list[dict[str, Any]] = []
-    arms = []
+    arms: list[Arm] = []
     with tempfile.TemporaryDirectory() as scratch:
         for kind in (kind for kind in arguments.kinds if kind != "auto"):
             print(f"{name} seed {seed}: {kind}", flush=True)
-            folder = Path(scratch) / kind
+            folder, key = Path(scratch) / kind, {"data": name, "seed": seed, "kind": kind}
             cost = trained(config, section(kind, arguments.minutes), splits, folder)
             if "error" in cost:
-                lines.append({"data": name, "seed": seed, "kind": kind, "calibrated": False, **cost})
+                yield {**key, "calibrated": False, **cost}
                 continue
             model = load_synthesizer(folder)
-            lines += [
-                {"data": name, "seed": seed, "kind": kind, **cost, **line}
-                for line in judged(kind, model, config, splits)
-            ]
-            if kind in ("autoregressive", "ctgan", "cart", "tvae"):
-                assert isinstance(splits.train, Table)
-                assert isinstance(splits.valid, Table)
-                arms += judged_arms(kind, cost["wall"], model, config, splits.train, splits.valid)
-    if len(arms) > 1:
+            found = [{**key, **cost, **line} for line in judged(kind, model, config, splits)]
+            yield from found
+            lines += found
+            if kind in MEMBERS:
+                arms += judged_arms(kind, cost["wall"], model, config, train, valid)
+    if len({arm.kind for arm in arms}) == len(MEMBERS):
         best = choose(arms)
-        fits = sum(
-            line["wall"] for line in lines if line["kind"] in {arm.kind for arm in arms} and not line["calibrated"]
-        )
         line = next(line for line in lines if (line["kind"], line["calibrated"]) == (best.kind, best.calibrated))
-        lines.append({**line, "kind": "auto", "picked": best.kind, "wall": fits, "arms": [asdict(arm) for arm in arms]})
-    return lines
+        yield {**line, "kind": "auto", "picked": best.kind, "arms": [asdict(arm) for arm in arms]}
 
 
 def section(kind: str, minutes: float) -> SynthesizerConfig:
