@@ -113,13 +113,17 @@ def _strata(units: Units, labels: Labels) -> Units:
 
 
 def _allot(sizes: Sequence[int], shares: Sequence[float]) -> list[int]:
-    """The part of each unit: always the part that lacks most rows, but the last units go to parts that have none."""
-    lacking = [share * sum(sizes) for share in shares]
+    """The part of each unit: the one that lacks most of its own share, but the last units go to parts that have none.
+
+    Of its share, not of rows: else the largest part would get all large units, and the others would look different.
+    """
+    wanted = [share * sum(sizes) for share in shares]
+    lacking = list(wanted)
     empty = set(range(len(shares)))
     chosen = []
     for position, size in enumerate(sizes):
         candidates = sorted(empty) if len(sizes) - position <= len(empty) else range(len(shares))
-        part = max(candidates, key=lacking.__getitem__)
+        part = max(candidates, key=lambda part: lacking[part] / wanted[part])
         lacking[part] -= size
         empty.discard(part)
         chosen.append(part)

@@ -60,6 +60,13 @@ def test_equal_rows_never_stand_on_two_sides() -> None:
     assert sum(len(values(part)) for _, part in splits.parts()) == 50
 
 
+def test_rows_that_repeat_are_as_frequent_in_every_part() -> None:
+    copies = np.random.default_rng(0).geometric(0.3, 1_000)
+    splits = parted(table(["a"] * int(copies.sum()), value=np.repeat(np.arange(1_000), copies).tolist()))
+    repeated = [len(values(part)) / len(part) for _, part in splits.parts()]
+    assert max(repeated) - min(repeated) < 0.02
+
+
 def test_a_group_never_stands_on_two_sides_and_rows_without_a_group_stand_alone() -> None:
     group = [f"p{row // 5}" if row < 400 else None for row in range(500)]
     splits = parted(table(["a", "b", "b"] * 166 + ["a", "a"], group=group))
