@@ -64,7 +64,7 @@ def look(config: RunConfig) -> Plan:
         synthesizer=_model(config, modality),
         training=_training(config),
         expected=expected(config, splits.train, len(ingested.data)),
-        gates=rules_for(modality, config.purpose, config.gates),
+        gates=rules_for(modality, config.purpose, config.gates, profile=config.evaluation.profile),
         problems=[*found, *split_problems(splits)],
     )
 

@@ -11,7 +11,7 @@ from synthgen.datasets import Data, ImageSet, Schema, Table
 from synthgen.errors import DataError, UsageError, name_list, unknown_name
 from synthgen.findings import Finding, NotMeasured, Problem, Report
 from synthgen.gates import judge, rules_for, verdict_of
-from synthgen.metrics import METRICS, Evaluation, Modality, measure
+from synthgen.metrics import Evaluation, Modality, measure, metrics_of
 from synthgen.reports import Material
 from synthgen.runs import provenance
 from synthgen.sources import read
@@ -44,7 +44,7 @@ def audit_data(
     assert made_up is not None
     modality: Modality = "table" if isinstance(real, Table) else "images"
     findings, missing = _measured(real, made_up, held_out, modality, profile)
-    rules = rules_for(modality, "share")
+    rules = rules_for(modality, "share", profile=profile)
     judgements = judge(rules, findings, missing, holdout_given=held_out is not None)
     facts = {
         **provenance(),
@@ -64,7 +64,7 @@ def _measured(
 ) -> tuple[list[Finding], list[NotMeasured]]:
     if holdout is None:
         reason = "no held-out real rows were given, so there is no control"
-        return [], [NotMeasured(name, metric.family, reason) for name, metric in METRICS[modality].items()]
+        return [], [NotMeasured(name, metric.family, reason) for name, metric in metrics_of(modality, profile).items()]
     probe = synthetic if isinstance(synthetic, Table) else None
     evaluation = Evaluation(train, holdout, synthetic, EVALUATION_SIZES[profile], probe=probe)
     return measure(evaluation, modality)

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 ColumnKind = Literal["numeric", "integer", "categorical", "boolean", "datetime", "id", "text"]
 Purpose = Literal["augment", "share"]
 Profile = Literal["quick", "full", "release"]
+# From the least to the most thorough.
+PROFILES: Sequence[Profile] = ("quick", "full", "release")
 TableFormat = Literal["parquet", "csv"]
 ImageFormat = Literal["folder", "npz"]
 BuiltinName = Literal["breast-cancer", "wine", "digits", "mnist-5k"]
@@ -355,6 +357,7 @@ class EvaluationConfig(Section):
 class EvaluationSize(Section):
     """Sizes that a profile stands for."""
 
+    profile: Profile = "quick"
     max_rows: int
     utility_seeds: int
     bootstrap_rounds: int
@@ -362,8 +365,8 @@ class EvaluationSize(Section):
 
 EVALUATION_SIZES: Mapping[Profile, EvaluationSize] = {
     "quick": EvaluationSize(max_rows=5_000, utility_seeds=5, bootstrap_rounds=200),
-    "full": EvaluationSize(max_rows=20_000, utility_seeds=10, bootstrap_rounds=1_000),
-    "release": EvaluationSize(max_rows=100_000, utility_seeds=20, bootstrap_rounds=2_000),
+    "full": EvaluationSize(profile="full", max_rows=20_000, utility_seeds=10, bootstrap_rounds=1_000),
+    "release": EvaluationSize(profile="release", max_rows=100_000, utility_seeds=20, bootstrap_rounds=2_000),
 }
 
 

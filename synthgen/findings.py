@@ -54,11 +54,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """A metric that could not be computed, and why; never a silent gap."""
+    """A metric that could not be computed, and why; never a silent gap.
+
+    Attributes:
+        applies: False when there is nothing to measure, such as secrets where none is declared: no rule judges it.
+    """
 
     metric: str
     family: Family
     reason: str
+    applies: bool = True
 
 
 @dataclass(frozen=True)

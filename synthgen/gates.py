@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from synthgen.config import GateConfig, Purpose
+from synthgen.config import GateConfig, Profile, Purpose
 from synthgen.errors import ConfigError, unknown_name
 from synthgen.findings import Finding, Judgement, NotMeasured, Rule, Verdict, worst
-from synthgen.metrics import METRICS, Modality
+from synthgen.metrics import METRICS, Modality, metrics_of
 
 # Thresholds and their reasons: docs/metrics.md. A config replaces any of them by `gates:`.
 DEFAULT_RULES: Mapping[Modality, Sequence[Rule]] = {
@@ -45,16 +45,28 @@ REQUIRED: Mapping[Purpose, frozenset[str]] = {
 _MOST_DECIDING_FACTOR = 1_000
 
 
-def rules_for(modality: Modality, purpose: Purpose, overrides: Sequence[GateConfig] = ()) -> list[Rule]:
-    """The default rules of the modality, required as the purpose says, with the config's overrides.
+def rules_for(
+    modality: Modality, purpose: Purpose, overrides: Sequence[GateConfig] = (), *, profile: Profile = "quick"
+) -> list[Rule]:
+    """The default rules of what the profile measures, required as the purpose says, with the config's overrides.
 
     Raises:
-        ConfigError: an override names a metric that does not exist, or has no threshold and no default.
+        ConfigError: an override names a metric that does not exist or that the profile does not measure, or has no
+            threshold and no default.
     """
-    rules = {rule.metric: replace(rule, required=rule.metric in REQUIRED[purpose]) for rule in DEFAULT_RULES[modality]}
+    measured = metrics_of(modality, profile)
+    rules = {
+        rule.metric: replace(rule, required=rule.metric in REQUIRED[purpose])
+        for rule in DEFAULT_RULES[modality]
+        if rule.metric in measured
+    }
     for gate in overrides:
         if gate.metric not in METRICS[modality]:
             raise ConfigError(unknown_name("gate metric", gate.metric, METRICS[modality]), where="gates")
+        if gate.metric not in measured:
+            wanted = METRICS[modality][gate.metric].profile
+            message = f"profile {profile!r} does not measure {gate.metric!r}, profile {wanted!r} does"
+            raise ConfigError(message, where="gates", hint=f"set evaluation.profile: {wanted}")
         rules[gate.metric] = _overridden(rules.get(gate.metric), gate)
     return list(rules.values())
 
@@ -76,15 +88,18 @@ def judge(
     *,
     holdout_given: bool = True,
 ) -> list[Judgement]:
-    """One judgement per rule.
+    """One judgement per rule whose metric applies to the data.
 
     Raises:
         ValueError: a rule names a metric that did not run.
     """
     measured = {finding.metric: finding for finding in findings}
     reasons = {item.metric: item.reason for item in not_measured}
+    pointless = {item.metric for item in not_measured if not item.applies}
     judgements = []
     for rule in rules:
+        if rule.metric in pointless:
+            continue
         if rule.metric in measured:
             judgements.append(_judge_one(rule, measured[rule.metric]))
         elif rule.metric in reasons:

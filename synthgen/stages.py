@@ -78,7 +78,7 @@ def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     data = ingest(config, workspace)
     splits = split_data(config, workspace, data)
     train = load_data(splits.directory / "train")
-    rules_for(modality_of(train), config.purpose, config.gates)
+    rules_for(modality_of(train), config.purpose, config.gates, profile=config.evaluation.profile)
     planned_counts(config.plan, present_classes(train))
     create(config.synthesizer, train)
     return [ref.stage for ref in (data, splits) if not ref.reused]
@@ -235,7 +235,8 @@ def judge_run(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, evaluati
     raw = read_json(evaluation.directory / "findings.json")
     findings = [Finding(**item) for item in raw["findings"]]
     missing = [NotMeasured(**item) for item in raw["not_measured"]]
-    judgements = judge(rules_for(modality_of(train), config.purpose, config.gates), findings, missing)
+    rules = rules_for(modality_of(train), config.purpose, config.gates, profile=config.evaluation.profile)
+    judgements = judge(rules, findings, missing)
     judgements += _plan_judgement(read_json(synthetic.directory / "curation.json").get("ratio"))
     problems = [Problem(**item) for item in read_json(splits.directory / "problems.json")]
     return Report(verdict_of(judgements), findings, judgements, missing, problems, run.record())

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from synthgen.config import PROFILES, Profile
 from synthgen.findings import Family, Finding, NotMeasured
-from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.evaluation import Evaluation, NotApplicable, NotMeasurable
 from synthgen.metrics.fidelity.c2st import c2st_auc
 from synthgen.metrics.fidelity.class_agreement import class_agreement
 from synthgen.metrics.fidelity.coverage import coverage
@@ -21,7 +22,7 @@ from synthgen.metrics.privacy.near_copies import near_copies
 from synthgen.metrics.utility import augmentation, images
 from synthgen.metrics.utility.tstr import tstr_gap
 
-__all__ = ["METRICS", "Evaluation", "Metric", "NotMeasurable", "measure"]
+__all__ = ["METRICS", "Evaluation", "Metric", "NotApplicable", "NotMeasurable", "measure", "metrics_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,16 @@ Modality = Literal["table", "images"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A measurement and what it asks, in the words of a reader who does not know its name."""
+    """A measurement and what it asks, in the words of a reader who does not know its name.
+
+    Attributes:
+        profile: the least thorough profile that measures it.
+    """
 
     function: Callable[[Evaluation], Finding]
     family: Family
     question: str
+    profile: Profile = "quick"
 
 
 # In the order in which a report shows them.
@@ -67,14 +73,20 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
 }
 
 
+def metrics_of(modality: Modality, profile: Profile) -> dict[str, Metric]:
+    """What the profile measures: its own metrics and those of less thorough profiles."""
+    reach = PROFILES.index(profile)
+    return {name: metric for name, metric in METRICS[modality].items() if PROFILES.index(metric.profile) <= reach}
+
+
 def measure(evaluation: Evaluation, modality: Modality) -> tuple[list[Finding], list[NotMeasured]]:
-    """Every metric of the modality: a finding, or the reason why there is none."""
+    """Every metric of the modality and of the profile of `evaluation.size`: a finding, or why there is none."""
     findings: list[Finding] = []
     missing: list[NotMeasured] = []
-    for name, metric in METRICS[modality].items():
+    for name, metric in metrics_of(modality, evaluation.size.profile).items():
         logger.info("measure metric=%s", name, extra={"stage": "evaluate", "state": "running", "step": name})
         try:
             findings.append(metric.function(evaluation))
         except NotMeasurable as reason:
-            missing.append(NotMeasured(name, metric.family, str(reason)))
+            missing.append(NotMeasured(name, metric.family, str(reason), not isinstance(reason, NotApplicable)))
     return findings, missing

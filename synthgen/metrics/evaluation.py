@@ -15,6 +15,10 @@ class NotMeasurable(Exception):
     """A metric says why it cannot be computed on this data; it becomes a `NotMeasured`, never a number."""
 
 
+class NotApplicable(NotMeasurable):
+    """There is nothing to measure, such as secrets where none is declared: no rule judges it."""
+
+
 def canonical(data: Data) -> Data:
     """The same rows in an order that depends on their content alone: neither row nor column order moves a number."""
     if isinstance(data, ImageSet):

@@ -54,7 +54,7 @@ def people(n: int, rng: np.random.Generator) -> Table:
     kinds = dict(
         zip(frame, ["id", "numeric", "integer", "numeric", "categorical", "boolean", "datetime"], strict=False)
     )
-    return Table(frame, Schema({**kinds, "ill": "categorical"}, label="ill"))
+    return Table(frame, Schema({**kinds, "ill": "categorical"}, "ill", protected=("smokes",), secrets=("city",)))
 
 
 def _noisier_people(data: Data, rng: np.random.Generator) -> Table:

@@ -124,3 +124,10 @@ def test_a_gate_can_be_made_required_without_a_new_threshold() -> None:
 def test_a_gate_on_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'c2st_auc'"):
         rules_for("table", "augment", [GateConfig(metric="c2st_acu", at_most=0.6)])
+
+
+def test_a_rule_whose_metric_does_not_apply_judges_nothing() -> None:
+    rules = [Rule("validity", at_least=1.0)]
+    nothing = [NotMeasured("validity", "fidelity", "no column", applies=False)]
+    assert judge(rules, [], nothing) == []
+    assert verdict_of(judge(rules, [], nothing)) == Verdict.NOT_AUDITED
