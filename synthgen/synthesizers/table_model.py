@@ -11,12 +11,14 @@ from synthgen.config import CodeModelConfig, CtganConfig
 from synthgen.datasets import Data, Index, Labels, Table
 from synthgen.errors import DataError, ModelError
 from synthgen.stats import FloatArray
+from synthgen.synthesizers.awaited import Awaited
 from synthgen.synthesizers.codes import CodeModel, CodeRows
 from synthgen.synthesizers.conditions import Condition, draw_conditioned
 from synthgen.synthesizers.ctgan.private_budget import secret_rng
 from synthgen.synthesizers.ctgan.private_encoder import PrivateEncoder
-from synthgen.synthesizers.encoding.encoder import Encoder
+from synthgen.synthesizers.encoding.encoder import Encoder, default_bins
 from synthgen.synthesizers.encoding.inside import Inside
+from synthgen.synthesizers.encoding.relations import Relations
 from synthgen.synthesizers.model_files import read_model, write_model
 
 SAMPLE_ROWS = 16_384
@@ -26,6 +28,7 @@ SAMPLE_ROWS = 16_384
 class _Fitted:
     """What sampling needs; frequency: float64 [k], share of each class in train."""
 
+    relations: Relations
     encoder: Encoder
     inside: Inside
     frequency: FloatArray
@@ -52,6 +55,8 @@ class TableModel:
         """
         assert isinstance(train, Table)
         assert isinstance(valid, Table)
+        relations = self._relations(train)
+        train, valid = relations.reduced(train), relations.reduced(valid)
         encoder, frequency = self._encoder(train)
         if not encoder.feature_sizes:
             raise DataError(
@@ -63,8 +68,14 @@ class TableModel:
         others = CodeRows(encoder.features(known), encoder.class_codes(known))
         inside = Inside.fit(encoder, train, codes, kind=self.config.inside, rng=rng)
         self.codes.fit(rows, others, encoder.layout, rng, checkpoint=checkpoint)
-        self._fitted = _Fitted(encoder, inside, frequency)
+        self._fitted = _Fitted(relations, encoder, inside, frequency)
         return self
+
+    def _relations(self, train: Table) -> Relations:
+        """Columns that are nearly formulas of others; none under differential privacy, which must not look at them."""
+        if isinstance(self.config, CtganConfig) and self.config.dp is not None:
+            return Relations()
+        return Relations.fit(train, self.config.bins or default_bins(len(train)))
 
     def _encoder(self, train: Table) -> tuple[Encoder, FloatArray]:
         """The encoder, and the share of each class; both from noised counts where the config asks for privacy."""
@@ -90,12 +101,18 @@ class TableModel:
         """
         fitted = self._ready()
         encoder = fitted.encoder
-        condition = Condition.of(encoder, where)
+        awaited = Awaited.of(fitted.relations, where)
+        condition = Condition.of(encoder, {name: value for name, value in where.items() if name not in awaited.values})
         frequency = fitted.frequency if condition.label is None else condition.label
         classes = encoder.draw_classes(n, labels, frequency, rng)
-        parts = [
-            self._decoded(classes[start : start + SAMPLE_ROWS], condition, rng) for start in range(0, n, SAMPLE_ROWS)
-        ]
+        if awaited.values:
+            return awaited.rows(classes, lambda asked: self._drawn(asked, condition, rng), rng)
+        return fitted.relations.restored(self._drawn(classes, condition, rng))
+
+    def _drawn(self, classes: Index, condition: Condition, rng: np.random.Generator) -> Table:
+        """The rows with what is left of the columns in relations."""
+        encoder, starts = self._ready().encoder, range(0, len(classes), SAMPLE_ROWS)
+        parts = [self._decoded(classes[start : start + SAMPLE_ROWS], condition, rng) for start in starts]
         if not parts:
             return encoder.decode(np.empty((0, len(encoder.sizes)), dtype=np.int64), np.empty((0, len(encoder.sizes))))
         return encoder.joined(parts)
@@ -114,16 +131,22 @@ class TableModel:
         fitted = self._ready()
         encoder, encoder_arrays = fitted.encoder.state()
         inside, inside_arrays = fitted.inside.state()
+        relations, relations_arrays = fitted.relations.state()
         model, model_arrays = self.codes.state()
-        meta = {"encoder": encoder, "inside": inside, "model": model, "config": self.config.model_dump()}
-        arrays = {**encoder_arrays, **inside_arrays, **model_arrays, "frequency": fitted.frequency}
-        write_model(directory, {"kind": self.config.kind, **meta, "history": list(self.history)}, arrays)
+        own = {"kind": self.config.kind, "config": self.config.model_dump(), "history": list(self.history)}
+        parts = {"relations": relations, "encoder": encoder, "inside": inside, "model": model}
+        arrays = {**relations_arrays, **encoder_arrays, **inside_arrays, **model_arrays}
+        write_model(directory, {**own, **parts}, {**arrays, "frequency": fitted.frequency})
 
     def load(self, directory: Path) -> Self:
         """The model that `save` wrote; raises ModelError when it is broken."""
         meta, arrays = read_model(directory)
         encoder = Encoder.restore(meta["encoder"], arrays)
-        self._fitted = _Fitted(encoder, Inside.restore(encoder, meta["inside"], arrays), arrays["frequency"])
+        relations, inside = (
+            Relations.restore(meta["relations"], arrays),
+            Inside.restore(encoder, meta["inside"], arrays),
+        )
+        self._fitted = _Fitted(relations, encoder, inside, arrays["frequency"])
         self.codes.restore(encoder.layout, meta["model"], arrays)
         return self
 

@@ -35,7 +35,7 @@ class Encoder:
             ties: whether a column may have codes that mean "equal to that column": not where columns must stay
                 independent of one another.
         """
-        count = bins or (32 if len(table) >= 10_000 else 16 if len(table) >= 1_000 else 8)
+        count = bins or default_bins(len(table))
         frame, label = table.modelled, table.schema.label
         columns = [_fit_column(frame[name], None if name == label else count) for name in frame.columns]
         return cls(table.schema, tuple(with_ties(columns, frame, count) if ties else columns))
@@ -108,12 +108,7 @@ class Encoder:
         for name, value in where.items():
             if name not in columns:
                 raise ModelError(unknown_name("column", name, columns), where="where")
-            try:
-                codes[name] = int(columns[name].encode(columns[name].constant(value, 1))[0])
-            except (DataError, ValueError, TypeError, OverflowError):
-                raise ModelError(
-                    f"column {name!r} has no value {value!r} in the training rows", where="where"
-                ) from None
+            codes[name] = value_code(columns[name], value)
         return codes
 
     @cached_property
@@ -174,6 +169,19 @@ class Encoder:
         raw: dict[str, Any] = json.loads(text)
         columns = [restored_column(fields, _parts(arrays, j)) for j, fields in enumerate(raw["columns"])]
         return cls(restored_schema(raw["schema"]), tuple(columns))
+
+
+def value_code(column: Column, value: object) -> int:
+    """The code of the value; raises ModelError for one that training did not have."""
+    try:
+        return int(column.encode(column.constant(value, 1))[0])
+    except (DataError, ValueError, TypeError, OverflowError):
+        raise ModelError(f"column {column.name!r} has no value {value!r} in the training rows", where="where") from None
+
+
+def default_bins(rows: int) -> int:
+    """Bins of a measured column of a table with so many rows."""
+    return 32 if rows >= 10_000 else 16 if rows >= 1_000 else 8
 
 
 def _fit_column(column: Cells, bins: int | None) -> Column:
