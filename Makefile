@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart test lint check bench bench-tables ui format clean
+.PHONY: quickstart test lint check test-power test-nightly bench bench-tables sbom audit-dependencies release-hashes ui format clean
 .DEFAULT_GOAL := quickstart
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -17,6 +17,14 @@ quickstart: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/pytest
+
+# A thousand random tables, and files too large for memory.
+test-nightly: $(INSTALLED)
+	$(BIN)/pytest -m nightly
+
+# Every planted failure over 100 seeds; goes on where it stopped (build/power.jsonl).
+test-power: $(INSTALLED)
+	$(BIN)/pytest -m power tests/power; code=$$?; $(BIN)/python benchmarks/power.py table > docs/power.md; exit $$code
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -37,6 +45,24 @@ bench-tables: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/synthesizers.py configs/breast-cancer.yaml ctgan ctgan-library marginals copies --minutes 0.5
 	$(BIN)/python benchmarks/synthesizers.py configs/mnist.yaml image-gan marginals copies --minutes 1
+
+# The bill of materials (CycloneDX JSON) of every package in constraints.txt.
+sbom: $(INSTALLED)
+	@mkdir -p build
+	$(BIN)/python tools/sbom.py > build/sbom.cdx.json
+
+# Known vulnerabilities of the exact versions; pip-audit stands beside the environment, it is no part of it.
+audit-dependencies:
+	@$(PYTHON) -c "import urllib.request as r; r.urlopen('https://pypi.org/pypi/pip/24.0/json', timeout=10)" 2> /dev/null || \
+	  { echo "nothing was checked: pip-audit reads its database of vulnerabilities from pypi.org, which is out of reach"; exit 1; }
+	@$(PYTHON) -m venv build/audit-env && build/audit-env/bin/pip install --quiet --constraint constraints.txt pip-audit
+	build/audit-env/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
+# Wheel and sdist in dist/, and SHA256SUMS beside them; `sha256sum --check SHA256SUMS` compares.
+release-hashes:
+	@$(PYTHON) -m venv build/release-env && build/release-env/bin/pip install --quiet build
+	rm -rf dist && build/release-env/bin/python -m build --outdir dist .
+	cd dist && sha256sum *.whl *.tar.gz > SHA256SUMS && cat SHA256SUMS
 
 ui: $(INSTALLED)
 	$(BIN)/synthgen ui

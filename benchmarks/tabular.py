@@ -29,8 +29,8 @@ from synthgen.config import CONTROL_KINDS, RunConfig, SynthesizerConfig, parse_s
 from synthgen.config_reading import parse_config
 from synthgen.curation.calibrate import Real, calibrate
 from synthgen.curation.choice import Arm, candidates_of, choose, judged_arms
-from synthgen.curation.selection import candidates_per_row
-from synthgen.datasets import Splits, Table, class_counts
+from synthgen.curation.selection import Screen, candidates_per_row
+from synthgen.datasets import Splits, Table, class_counts, take_per_class
 from synthgen.metrics import METRICS, Evaluation, NotMeasurable
 from synthgen.metrics.classifiers import Examples, Trees, class_probabilities
 from synthgen.metrics.table_features import encode
@@ -100,8 +100,10 @@ def config_of(name: str, seed: int, arguments: argparse.Namespace) -> RunConfig:
     folder = arguments.data / name
     path = next(path for path in sorted(folder.iterdir()) if path.suffix in (".parquet", ".csv"))
     raw = yaml.safe_load(propose(path, label=LABELS[name]))
-    # A split that the data bring is the same for every seed.
-    return parse_config({**raw, "seed": seed, "split": {}})
+    # A split that the data bring is the same for every seed, and its column is no feature.
+    own = [name for name in (raw.get("split", {}).get("column"),) if name]
+    source = {**raw["source"], "drop": [*raw["source"].get("drop", []), *own]}
+    return parse_config({**raw, "source": source, "seed": seed, "split": {}})
 
 
 def measured(name: str, seed: int, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -192,12 +194,11 @@ def judged(kind: str, model: Any, config: RunConfig, splits: Splits) -> list[dic
     times = candidates_per_row(sum(quota.values()))
     labels = np.repeat(np.array(list(quota), dtype=np.str_), [times * count for count in quota.values()])
     drawn = model.sample(len(labels), labels, rng)
-    # Labels are in blocks: the first part of each block has the frequencies of train.
-    starts = np.cumsum([0, *(times * count for count in quota.values())])[:-1]
-    first = np.concatenate(
-        [np.arange(start, start + count) for start, count in zip(starts, quota.values(), strict=True)]
-    )
-    lines = [{"calibrated": False, **numbers(drawn.take(first), config, splits)}]
+    if kind not in CONTROL_KINDS:
+        drawn = Screen.of(train, valid, config.curation).let_through(drawn, quota)
+    plain = take_per_class(drawn, quota, rng)
+    assert isinstance(plain, Table)
+    lines = [{"calibrated": False, **numbers(plain, config, splits)}]
     if kind not in CONTROL_KINDS:
         started = time.process_time()
         index, diagnostics = calibrate(drawn, Real(train, valid), quota, rng)

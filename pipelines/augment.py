@@ -14,6 +14,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from pipelines.orchestration import finished
+from pipelines.verdicts import verdict_markdown
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
@@ -48,13 +50,7 @@ def augment_flow(config: dict[str, Any], workspace: str, force: bool = False, fr
         parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh, call=call_as_task, links=links
     )
     report = Report.from_json(read_json(Path(outcome.report_json)))
-    create_markdown_artifact(markdown=verdict_markdown(report, outcome), key="verdict", description=outcome.run_id)
+    places = {name: str(value) for name, value in asdict(outcome).items() if name.endswith(("_html", "_dir"))}
+    finished(outcome)
+    create_markdown_artifact(markdown=verdict_markdown(report, places), key="verdict", description=outcome.run_id)
     return outcome
-
-
-def verdict_markdown(report: Report, outcome: Outcome) -> str:
-    """The verdict table for the Prefect UI."""
-    rows = [f"| {item.metric} | {item.rule} | {item.verdict} | {item.remark} |" for item in report.judgements]
-    places = [f"- {name}: `{value}`" for name, value in asdict(outcome).items() if name.endswith(("_html", "_dir"))]
-    table = ["| gate | limit | verdict | remark |", "|---|---|---|---|", *rows]
-    return "\n".join([f"# {report.verdict}", "", *table, "", *places])

@@ -13,7 +13,7 @@ from synthgen.exporters import EXPORTERS
 from synthgen.exporters.parts import Part
 from synthgen.runs import Workspace, find_run
 from synthgen.stats import named_rng
-from synthgen.synthesizers import ConditionalSynthesizer, Synthesizer, load_synthesizer
+from synthgen.synthesizers import ConditionalSynthesizer, Synthesizer, load_synthesizer, whole_model
 
 _FORMAT_OF_SUFFIX = {".parquet": "parquet", ".csv": "csv", ".npz": "npz", "": "folder"}
 
@@ -42,9 +42,11 @@ def draw(workspace: Workspace, model: str, request: Request, *, seed: int, targe
         raise UsageError("sample needs --rows N or --per-class LABEL=N, at least 1")
     if request.rows is not None and request.rows != count:
         raise UsageError(f"--rows is {request.rows} but --per-class adds up to {count}: give one of them")
-    synthesizer = load_synthesizer(_model_folder(workspace, model))
+    folder = _model_folder(workspace, model)
+    synthesizer = load_synthesizer(folder)
     rng = named_rng(seed, "sample/command")
-    data = _conditioned(synthesizer, count, labels, request.where, rng)
+    with whole_model(folder):
+        data = _conditioned(synthesizer, count, labels, request.where, rng)
     _write(data, target, model)
     return count
 

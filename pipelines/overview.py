@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.terminal import verdict_text
-from synthgen.findings import Verdict
+from synthgen.findings import SEVERITY, Verdict
 from synthgen.runs import Workspace
 from synthgen.tracking import check as check_tracking
 
@@ -40,7 +40,7 @@ def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
             str(record.get("run_id")),
             str(record.get("name")),
             Text(str(record.get("state"))),
-            verdict_text(Verdict(verdict)) if verdict else "–",
+            verdict_text(Verdict(verdict)) if verdict in SEVERITY else "–",
             str(record.get("seconds", "–")),
             "emitted" if record.get("dataset_dir") else "–",
         )
@@ -58,6 +58,23 @@ def examine(workspace: Workspace) -> list[Check]:
         ("prefect api", _prefect_api),
     ):
         checks.append(_tried(name, probe))
+    return checks
+
+
+def examine_leftovers(workspace: Workspace, *, reap: bool) -> list[Check]:
+    """One check for each thing that a killed process left behind, after it was ended or removed if so asked."""
+    from pipelines.reaping import leftovers
+
+    try:
+        found = leftovers(workspace)
+    except Exception as error:  # whatever is broken is the finding
+        return [Check("leftovers", False, f"{type(error).__name__}: {error}")]
+    checks = []
+    for leftover in found:
+        if reap:
+            leftover.end()
+        state = "ended" if reap else "`synthgen doctor --reap` ends or removes it"
+        checks.append(Check(leftover.kind, True, f"{leftover.what}: {state}"))
     return checks
 
 

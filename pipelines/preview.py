@@ -10,18 +10,23 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
+from pipelines.commands.options import err
+from pipelines.problems import show_warnings
+from synthgen.canaries import toss
 from synthgen.config import RunConfig
 from synthgen.curation.choice import candidates_of
-from synthgen.curation.plan import planned_counts
+from synthgen.curation.plan import planned_counts, present_classes
 from synthgen.datasets import Data, Ingested, Splits, Table, load_data
 from synthgen.estimates import Estimate, Size, announce, available_gb, estimate
+from synthgen.exporters import chosen_formats
+from synthgen.exporters.parts import require_free_mark
 from synthgen.findings import Problem, Rule
-from synthgen.gates import rules_for
+from synthgen.gates import rules_of
 from synthgen.metrics import Modality
 from synthgen.runs import Workspace, read_json
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
-from synthgen.stages import ingest, modality_of, present_classes, split_data
+from synthgen.stages import ingest, modality_of, split_data
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
 
@@ -52,8 +57,10 @@ def look(config: RunConfig) -> Plan:
     """Read and split the data and lay out the run; raises what a run would raise before training."""
     ingested = read(config.source, seed=config.seed, split_column=config.split.column)
     splits = split(ingested, config.split, named_rng(config.seed, "split"))
+    require_free_mark(splits.train)
     modality = modality_of(splits.train)
     create(config.synthesizer, splits.train)
+    chosen_formats(config.export.formats, splits.train)
     found = [Problem(**{str(key): value for key, value in item.items()}) for item in ingested.problems]  # type: ignore[arg-type]  # JSON of a Problem
     return Plan(
         name=config.name,
@@ -64,9 +71,13 @@ def look(config: RunConfig) -> Plan:
         synthesizer=_model(config, modality),
         training=_training(config),
         expected=expected(config, splits.train, len(ingested.data)),
-        gates=rules_for(modality, config.purpose, config.gates, profile=config.evaluation.profile),
-        problems=[*found, *split_problems(splits)],
+        gates=rules_of(config),
+        problems=[*found, *split_problems(splits), *_planting(config, splits)],
     )
+
+
+def _planting(config: RunConfig, splits: Splits) -> list[Problem]:
+    return [toss(splits, config.canaries, named_rng(config.seed, "plant")).note()] if config.canaries else []
 
 
 def expected(config: RunConfig, train: Data, rows: int) -> Estimate | None:
@@ -79,9 +90,11 @@ def expected(config: RunConfig, train: Data, rows: int) -> Estimate | None:
 
 
 def announce_run(config: RunConfig, workspace: Workspace) -> None:
-    """Say what the run will take; what reading and splitting built is used again."""
+    """Say what the run will take and what is odd about the data; what reading and splitting built is used again."""
     data = ingest(config, workspace)
-    train = load_data(split_data(config, workspace, data).directory / "train")
+    splits = split_data(config, workspace, data).directory
+    show_warnings((Problem(**item) for item in read_json(splits / "problems.json")), err)
+    train = load_data(splits / "train")
     estimated = expected(config, train, read_json(data.directory / "fingerprint.json")["rows"])
     if estimated is not None:
         announce(estimated)
@@ -97,9 +110,10 @@ def _model(config: RunConfig, modality: Modality) -> str:
 def _shape(data: Data) -> str:
     if isinstance(data, Table):
         return f"{len(data):,} rows × {len(data.frame.columns)} columns"
-    channels, height, width = data.images.shape[1:]
-    colour = "grey" if channels == 1 else "RGB"
-    return f"{len(data):,} {colour} images of {width} × {height} px, {data.images.dtype}"
+    colour = "grey" if data.images.shape[1] == 1 else "RGB"
+    sides = " × ".join(str(side) for side in reversed(data.images.shape[2:]))
+    dtype = data.images.dtype if data.scan is None else data.scan.dtype
+    return f"{len(data):,} {colour} {'volumes' if data.is_volumes else 'images'} of {sides} px, {dtype}"
 
 
 def _columns(ingested: Ingested) -> dict[str, list[str]]:
@@ -131,7 +145,7 @@ def _training(config: RunConfig) -> str:
 
 def show(plan: Plan, console: Console) -> None:
     """Print the plan for a person."""
-    console.print(f"[bold]{plan.name}[/bold]: {plan.shape}; purpose {plan.purpose}", highlight=False)
+    console.print(f"[bold]{plan.name}[/bold]: {plan.shape}; purpose {plan.purpose}", highlight=False, markup=True)
     facts = Grid.grid(padding=(0, 2))
     for kind, names in plan.columns.items():
         facts.add_row(f"  {kind}", Text(", ".join(names)))
@@ -148,7 +162,7 @@ def show(plan: Plan, console: Console) -> None:
     console.print(counts)
     for problem in plan.problems:
         hint = f" [dim]→ {escape(problem.hint)}[/dim]" if problem.hint else ""
-        console.print(f"{_MARKS[problem.severity]} {escape(problem.message)}{hint}", highlight=False)
+        console.print(f"{_MARKS[problem.severity]} {escape(problem.message)}{hint}", highlight=False, markup=True)
     if plan.expected is not None and (warning := plan.expected.warning(available_gb())):
-        console.print(f"{_MARKS['warning']} {warning}", highlight=False)
+        console.print(f"{_MARKS['warning']} {warning}", highlight=False, markup=True)
     console.print("nothing was trained or written", style="dim")

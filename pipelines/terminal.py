@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.commands.options import err
+from pipelines.inert import inert
 from synthgen.findings import Report, Verdict
 from synthgen.progress import Tick
 from synthgen.reports.gate_rows import gate_rows
@@ -104,7 +106,7 @@ class LineHandler(_StageHandler):
 
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        print(inert(line), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -120,7 +122,7 @@ def progress_shown(*, enabled: bool) -> Iterator[None]:
             yield
         return
     columns = (SpinnerColumn(), TextColumn("{task.description:>9}"), BarColumn(24), TimeElapsedColumn())
-    progress = Progress(*columns, TextColumn("{task.fields[detail]}"), console=Console(stderr=True))
+    progress = Progress(*columns, TextColumn("{task.fields[detail]}", markup=False), console=err)
     with progress, _attached(logger, BarHandler(progress)):
         yield
 
@@ -164,4 +166,4 @@ def print_places(console: Console, places: Mapping[str, str]) -> None:
     """Where things are, one line each, never wrapped so that they can be copied."""
     width = max(map(len, places))
     for name, place in places.items():
-        console.print(f"  [bold]{name:<{width}}[/bold]  {escape(place)}", soft_wrap=True, highlight=False)
+        console.print(f"  [bold]{name:<{width}}[/bold]  {escape(place)}", soft_wrap=True, highlight=False, markup=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from synthgen.auditing import Input, audit_data
 from synthgen.augmentation import run_augmentation
 from synthgen.config import Profile
-from synthgen.config_reading import parse_config
+from synthgen.config_reading import parse_audit_options, parse_config
 from synthgen.errors import DataError, unknown_name
 from synthgen.exporters import load_dataset
 from synthgen.findings import Report
@@ -55,9 +55,17 @@ def audit(
     *,
     label: str | None = None,
     profile: Profile = "quick",
+    **options: Any,
 ) -> Report:
     """The report on anybody's synthetic data: frames, table files, or image folders, npz and zip files.
 
     Without `holdout` nothing has a control: the verdict is NOT AUDITED.
+
+    Args:
+        label: the column to predict; None leaves utility out.
+        options: group, ids, drop, protected, secrets (column names), types (kind by column), purpose, gates, max_rows,
+            seed.
     """
-    return audit_data(train, synthetic, holdout, label=label, profile=profile)[0]
+    return audit_data(train, synthetic, holdout, parse_audit_options({"label": label, "profile": profile, **options}))[
+        0
+    ]

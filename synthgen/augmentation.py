@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from synthgen import stages, tracking
@@ -47,6 +47,7 @@ class Outcome:
     mlflow_run_id: str | None
     reused_stages: list[str]
     seconds: float
+    not_tracked: str | None = None
 
 
 def run_augmentation(
@@ -76,9 +77,8 @@ def run_augmentation(
         dataset = call(stages.emit, config, run, artifacts["split"], artifacts["curate"], report, force=force)
         page = call(stages.write_report, config, run, report, artifacts)
     except BaseException as error:
-        killed = isinstance(error, KeyboardInterrupt)
-        run.update(state="interrupted" if killed else "failed", error=str(error) or type(error).__name__)
-        tracking.fail(run, workspace, mlflow_run_id, str(error) or type(error).__name__, killed=killed)
+        tracking.fail(run, workspace, mlflow_run_id, error)
+        run.release()
         raise
     outcome = Outcome(
         run_id=run.id,
@@ -92,26 +92,33 @@ def run_augmentation(
         reused_stages=[name for name, ref in artifacts.items() if ref.reused and name not in fresh],
         seconds=round(time.monotonic() - started, 1),
     )
-    run.update(state="finished", verdict=outcome.verdict, seconds=outcome.seconds, dataset_dir=outcome.dataset_dir)
+    run.update(verdict=outcome.verdict, seconds=outcome.seconds, dataset_dir=outcome.dataset_dir)
     call(stages.track, config, run, workspace, mlflow_run_id, report, artifacts["fit"])
-    return outcome
+    # Last: a run that is killed before is gone on with, and so is its page in MLflow.
+    run.update(state="finished")
+    run.release()
+    return replace(outcome, not_tracked=run.record().get("tracking_error"))
 
 
 def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller) -> dict[str, Ref]:
     data = call(stages.ingest, config, workspace)
     splits = call(stages.split_data, config, workspace, data)
     _record_real(run, data, splits)
-    model = call(stages.fit, config, workspace, splits)
+    canaries = call(stages.plant, config, workspace, splits) if config.canaries else None
+    model = call(stages.fit, config, workspace, splits, canaries)
     run.adopt(model.directory / "model", "model")
     stages.describe_model(run, model)
     candidates = call(stages.sample, config, workspace, splits, model)
-    synthetic = call(stages.curate_candidates, config, workspace, splits, model, candidates)
+    synthetic = call(stages.curate_candidates, config, workspace, splits, model, candidates, canaries)
     rows = load_data(synthetic.directory / "synthetic")
     run.update(synthetic_sha256=rows.fingerprint(), synthetic_rows=len(rows))
     evaluation = call(stages.evaluate, config, workspace, splits, synthetic)
-    refs = (data, splits, model, candidates, synthetic, evaluation)
-    run.update(stages={ref.stage: {"key": ref.key, "reused": ref.reused, "seconds": ref.seconds} for ref in refs})
-    return {ref.stage: ref for ref in refs}
+    refs = (data, splits, canaries, model, candidates, synthetic, evaluation)
+    built = {ref.stage: ref for ref in refs if ref is not None}
+    run.update(
+        stages={name: {"key": ref.key, "reused": ref.reused, "seconds": ref.seconds} for name, ref in built.items()}
+    )
+    return built
 
 
 def _record_real(run: Run, data: Ref, splits: Ref) -> None:

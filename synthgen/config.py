@@ -11,7 +11,7 @@ Profile = Literal["quick", "full", "release"]
 # From the least to the most thorough.
 PROFILES: Sequence[Profile] = ("quick", "full", "release")
 TableFormat = Literal["parquet", "csv"]
-ImageFormat = Literal["folder", "npz"]
+ImageFormat = Literal["folder", "npz", "dicom", "nifti"]
 BuiltinName = Literal["breast-cancer", "wine", "digits", "mnist-5k"]
 
 
@@ -129,7 +129,11 @@ def _derived_columns(constraint: Constraint) -> Sequence[str]:
 
 
 class ImageSource(Section):
-    """A folder of class folders, an npz in MedMNIST's layout, a zip of either, or a manifest of path and label."""
+    """A folder of class folders, an npz in MedMNIST's layout, a zip of either, or a manifest of path and label.
+
+    Files are PNG, JPEG, TIFF and BMP, or DICOM, or NIfTI. `series`: what the slices of a DICOM series become.
+    `intensity`: whether the numbers of DICOM and NIfTI stay, or those of each file are stretched over 16 bits.
+    """
 
     kind: Literal["images"]
     path: str
@@ -139,6 +143,8 @@ class ImageSource(Section):
     size: Annotated[int, Field(ge=8, le=128)] | None = None
     fit: Literal["error", "resize", "crop", "pad"] = "error"
     channels: Literal["keep", "grey", "rgb"] = "keep"
+    series: Literal["slices", "volume"] = "slices"
+    intensity: Literal["keep", "stretch"] = "keep"
     mirror_keeps_label: bool = False
 
 
@@ -349,9 +355,14 @@ class CurationConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How much is measured; see EVALUATION_SIZES."""
+    """How much is measured; see EVALUATION_SIZES.
+
+    `canaries`: records made up to measure what training gives away, in profile release; about half of them are
+    trained on, at most 1 in 40 training rows is one, and 0 makes up none.
+    """
 
     profile: Profile = "quick"
+    canaries: Annotated[int, Field(ge=0, le=10_000)] = 400
 
 
 class EvaluationSize(Section):
@@ -388,7 +399,7 @@ class GateConfig(Section):
 
 
 class ExportConfig(Section):
-    """Formats of the emitted dataset; empty = parquet for tables, folder for images.
+    """Formats of the emitted dataset; empty = parquet for tables, folder for images, for DICOM and NIfTI the same.
 
     `ids`: synthetic rows have none, or new ones in the format of the real ones.
     """
@@ -447,6 +458,11 @@ class RunConfig(Section):
         return "images" if images else "table"
 
     @property
+    def canaries(self) -> int:
+        """How many records are made up at most; none for images, nor for a profile that measures nothing of them."""
+        return self.evaluation.canaries if self.evaluation.profile == "release" and self.modality == "table" else 0
+
+    @property
     def is_curated(self) -> bool:
         """Whether candidates are screened and calibrated against real rows.
 
@@ -457,6 +473,38 @@ class RunConfig(Section):
     @property
     def evaluation_size(self) -> EvaluationSize:
         return EVALUATION_SIZES[self.evaluation.profile]
+
+
+class AuditOptions(Section):
+    """What an audit is told about the columns, which are otherwise guessed, and how it judges."""
+
+    label: str | None = None
+    group: str | None = None
+    ids: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    types: dict[str, ColumnKind] = {}
+    purpose: Purpose = "share"
+    profile: Profile = "quick"
+    gates: tuple[GateConfig, ...] = ()
+    max_rows: Annotated[int, Field(ge=10)] | None = 1_000_000
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+
+
+class AuditConfig(AuditOptions):
+    """One audit of files: plain JSON, so that it can be the parameters of a schedule."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "audit"
+    train: str
+    synthetic: str
+    holdout: str | None = None
+    tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def options(self) -> AuditOptions:
+        """The part that does not name files."""
+        return AuditOptions(**{name: getattr(self, name) for name in AuditOptions.model_fields})
 
 
 def parse_synthesizer(raw: Mapping[str, Any]) -> SynthesizerConfig:

@@ -7,8 +7,11 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from synthgen.config import BuiltinSource, RunConfig
+from synthgen.config import AuditConfig, AuditOptions, BuiltinSource, GateConfig, RunConfig
 from synthgen.errors import ConfigError, name_list, nearest_name
+
+# A configuration has a few hundred; aliases can unfold a short file to billions.
+_MAX_VALUES = 100_000
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -17,13 +20,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: the file cannot be read, is not YAML, or says what is not allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"config file {str(path)!r} does not exist", where=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {str(path)!r} cannot be read as UTF-8 text: {error}", where=str(path)) from None
-    raw = _parse_yaml(text, str(path))
+    raw = _parse_yaml(_read_text(path, "config file"), str(path))
     if not isinstance(raw, dict):
         raise ConfigError(f"config file {str(path)!r} must hold keys and values", where=str(path), hint="see configs/")
     for override in overrides:
@@ -37,18 +34,79 @@ def parse_config(raw: Mapping[str, Any], *, where: str = "config") -> RunConfig:
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, raw), where=where) from None
+        raise ConfigError(_explain(error, raw, RunConfig), where=where) from None
+
+
+def parse_audit(raw: Mapping[str, Any]) -> AuditConfig:
+    """The validated parameters of an audit of files; raises ConfigError naming key, and nearest key."""
+    try:
+        return AuditConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, raw, AuditConfig), where="audit") from None
+
+
+def parse_audit_options(raw: Mapping[str, Any]) -> AuditOptions:
+    """The validated options of an audit; raises ConfigError naming key, and nearest key."""
+    try:
+        return AuditOptions.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, raw, AuditOptions), where="audit") from None
+
+
+def load_gates(path: Path) -> list[GateConfig]:
+    """The rules in a YAML file: a list as under `gates:` of a config, or a mapping with that key."""
+    raw = _parse_yaml(_read_text(path, "gates file"), str(path))
+    items = raw.get("gates") if isinstance(raw, Mapping) else raw
+    if not isinstance(items, list):
+        hint = "for example: - {metric: c2st_auc, at_most: 0.8}"
+        raise ConfigError(f"gates file {str(path)!r} must hold a list of gates", where=str(path), hint=hint)
+    return list(parse_audit_options({"gates": items}).gates)
+
+
+def _read_text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{what} {str(path)!r} does not exist", where=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} {str(path)!r} cannot be read as UTF-8 text: {error}", where=str(path)) from None
 
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{where}{line} is not plain YAML: {error.problem}", where=where) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not plain YAML: {error}", where=where) from None
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        # Such as a date in month 13, a tag without a value, or a thousand brackets.
+        raise ConfigError(f"{where} is not plain YAML: a value is not what it claims to be", where=where) from None
+    _check_content(content, where)
+    return content
+
+
+def _check_content(content: Any, where: str) -> None:
+    """Refuse aliases that unfold without end, and texts that no file can hold."""
+    pending, seen = [content], 0
+    while pending:
+        node = pending.pop()
+        seen += 1
+        if seen > _MAX_VALUES:
+            message = f"{where} unfolds to more than {_MAX_VALUES:,} values"
+            raise ConfigError(message, where=where, hint="its aliases (*name) refer to each other")
+        if isinstance(node, Mapping):
+            pending += [*node.keys(), *node.values()]
+        elif isinstance(node, list | tuple | set):
+            pending += node
+        elif isinstance(node, str) and ("\0" in node or (not node.isascii() and _has_surrogate(node))):
+            raise ConfigError(f"{where} holds a text with a NUL or half a character (U+D800 to U+DFFF)", where=where)
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
@@ -74,7 +132,7 @@ def _resolve_path(config: RunConfig, config_file: Path) -> RunConfig:
     return config.model_copy(update={"source": config.source.model_copy(update={"path": str(found.absolute())})})
 
 
-def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
+def _explain(error: ValidationError, raw: Mapping[str, Any], model: type[BaseModel]) -> str:
     # An unknown key first: it is mostly the misspelt one that another message calls missing.
     every = error.errors(include_url=False)
     first = next((item for item in every if item["type"] == "extra_forbidden"), every[0])
@@ -83,7 +141,7 @@ def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
     more = "" if error.error_count() == 1 else f" ({error.error_count() - 1} more after this one)"
     match first["type"]:
         case "extra_forbidden":
-            allowed = list(_section_fields(location[:-1]))
+            allowed = list(_section_fields(location[:-1], model))
             guess = nearest_name(location[-1], allowed)
             suggestion = f"did you mean {guess!r}?" if guess else f"allowed: {name_list(allowed, at_most=20)}"
             return f"key {key!r} is not known; {suggestion}{more}"
@@ -117,8 +175,8 @@ def _member(node: Any, part: str) -> Any:
     return node[int(part)] if isinstance(node, list | tuple) else {}
 
 
-def _section_fields(location: list[str]) -> Mapping[str, Any]:
-    model: Any = RunConfig
+def _section_fields(location: list[str], root: type[BaseModel]) -> Mapping[str, Any]:
+    model: Any = root
     for part in location:
         if get_origin(model) is tuple:
             model = get_args(model)[0]

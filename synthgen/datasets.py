@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthgen.config import ColumnKind, Constraint, parse_constraints
+from synthgen.scans import Scan
 
 Index = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.str_]
@@ -126,14 +127,15 @@ class Table:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images.
+    """Labelled images, or volumes.
 
     Attributes:
-        images: uint8 or uint16 [n, c, h, w]; c is 1 (grey) or 3 (RGB).
+        images: uint8 or uint16 [n, c, h, w]; c is 1 (grey) or 3 (RGB). Volumes are grey: [n, 1, d, h, w].
         codes: int64 [n], position of the class in `classes`.
         classes: class names; a class may have no image.
         groups: str [n] or None; images of one group (patient) stay in one split.
         mirror_keeps_label: whether a mirrored image still deserves its label; digits and laterality do not.
+        scan: what medical images carry besides; None for other images.
     """
 
     images: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -141,9 +143,15 @@ class ImageSet:
     classes: tuple[str, ...]
     groups: npt.NDArray[np.str_] | None = None
     mirror_keeps_label: bool = False
+    scan: Scan | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def is_volumes(self) -> bool:
+        """Whether each image has a depth."""
+        return self.images.ndim == 5
 
     @cached_property
     def labels(self) -> Labels:
@@ -166,9 +174,10 @@ class ImageSet:
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
     def fingerprint(self) -> str:
-        """SHA-256 of shape, classes, labels and all pixels."""
+        """SHA-256 of shape, classes, labels and all pixels; of the scan where there is one."""
         header = {"shape": self.images.shape, "dtype": str(self.images.dtype), "classes": self.classes}
-        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        scan = {} if self.scan is None else {"scan": self.scan.state()}
+        digest = hashlib.sha256(json.dumps({**header, **scan}, sort_keys=True).encode())
         digest.update(self.codes.tobytes())
         digest.update(self.images.tobytes())
         return digest.hexdigest()
@@ -180,7 +189,8 @@ class ImageSet:
         np.save(directory / "codes.npy", self.codes, allow_pickle=False)
         groups = None if self.groups is None else self.groups.tolist()
         meta = {"classes": self.classes, "groups": groups, "mirror_keeps_label": self.mirror_keeps_label}
-        (directory / "meta.json").write_text(json.dumps(meta))
+        scan = None if self.scan is None else self.scan.state()
+        (directory / "meta.json").write_text(json.dumps({**meta, "scan": scan}))
 
     @classmethod
     def load(cls, directory: Path) -> "ImageSet":
@@ -192,6 +202,7 @@ class ImageSet:
             classes=tuple(meta["classes"]),
             groups=None if meta["groups"] is None else np.asarray(meta["groups"], dtype=np.str_),
             mirror_keeps_label=meta["mirror_keeps_label"],
+            scan=Scan.restore(meta.get("scan")),
         )
 
 

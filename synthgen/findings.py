@@ -6,8 +6,12 @@ from enum import StrEnum
 from html import escape
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+from synthgen.errors import DataError
+
 Family = Literal["fidelity", "privacy", "utility", "fairness"]
-Relation = Literal["absolute", "ratio", "difference"]
+Relation = Literal["absolute", "ratio", "difference", "error ratio"]
 
 
 class Verdict(StrEnum):
@@ -71,9 +75,12 @@ class Rule:
     """`metric at_most t` or `at_least t`, judged on the bad end of the interval.
 
     Attributes:
-        relation: judge the value itself, its ratio to the reference, or its difference from the reference.
+        relation: judge the value itself, its ratio to the reference, its difference from the reference, or the ratio of
+            what both lack to 1.
         fail_beyond: FAIL when the whole interval lies beyond this; the threshold itself when None.
         warn_beyond: a value beyond this passes with a remark.
+        blocks: a FAIL counts as required, though less does not: harm that is proven, where few sets can prove none.
+        asked: the user named it, so it is judged even where there is nothing to measure.
     """
 
     metric: str
@@ -83,6 +90,8 @@ class Rule:
     required: bool = True
     fail_beyond: float | None = None
     warn_beyond: float | None = None
+    blocks: bool = False
+    asked: bool = False
 
     def __post_init__(self) -> None:
         if (self.at_most is None) == (self.at_least is None):
@@ -94,6 +103,8 @@ class Rule:
         match self.relation:
             case "ratio":
                 return f"{sign} {bound:g} × real"
+            case "error ratio":
+                return f"error {sign} {bound:g} × real"
             case "difference" if not bound:
                 return f"{sign} real"
             case "difference":
@@ -141,15 +152,13 @@ class Report:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Report":
-        """The report that `to_json` wrote."""
-        return cls(
-            verdict=Verdict(raw["verdict"]),
-            findings=[Finding(**item) for item in raw["findings"]],
-            judgements=[Judgement(**{**item, "verdict": Verdict(item["verdict"])}) for item in raw["judgements"]],
-            not_measured=[NotMeasured(**item) for item in raw["not_measured"]],
-            problems=[Problem(**item) for item in raw["problems"]],
-            provenance=raw["provenance"],
-        )
+        """The report that `to_json` wrote; raises DataError for anything else."""
+        try:
+            return TypeAdapter(cls).validate_python(raw)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "all of it"
+            raise DataError(f"report.json is damaged: {place}: {first['msg']}", where=place) from None
 
     def finding(self, metric: str) -> Finding | None:
         """The finding of that metric, if it was measured."""

@@ -1,5 +1,6 @@
 """The workspace on disk: artifacts keyed by content, and run directories."""
 
+import glob
 import hashlib
 import json
 import logging
@@ -9,34 +10,46 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from synthgen import __version__
-from synthgen.config import RunConfig
-from synthgen.errors import IntegrityError, UsageError
+from synthgen.config import AuditConfig, RunConfig
+from synthgen.errors import DiskFullError, IntegrityError, UsageError, nearest_name, resource_error
+from synthgen.redaction import redacted_values
 
 logger = logging.getLogger(__name__)
 
 # Raised by hand when a stage computes something else than before from the same inputs.
 STAGE_VERSIONS: Mapping[str, int] = {
-    "ingest": 3, "split": 4, "fit": 3, "sample": 3, "curate": 2, "evaluate": 2, "judge": 2,
+    "ingest": 3, "split": 4, "plant": 1, "fit": 3, "sample": 3, "curate": 2, "evaluate": 2, "judge": 2,
 }  # fmt: skip
 _DONE = "artifact.json"
+# What a stage keeps in this folder survives a kill, and goes when the stage is done.
+_CHECKPOINT = "checkpoint"
+# A wait this long for another process is told.
+_PATIENCE_S = 2.0
+_PARTIAL = ".partial"
+# States of a run that the same command goes on with, once no process works on it.
+_STOPPED = ("running", "interrupted")
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write through a temporary name: a reader sees the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -91,29 +104,82 @@ class Workspace:
         return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{(self.root / 'mlflow.db').absolute()}")
 
     def build(self, stage: str, inputs: Mapping[str, Any], write: Callable[[Path], None]) -> Ref:
-        """The artifact of a stage for these inputs, built at most once.
+        """The artifact of a stage for these inputs, built at most once, also by processes that start together.
 
-        `write` fills a folder that survives a kill, so long work can continue from its checkpoint there.
+        `write` fills a folder whose checkpoint/ survives a kill, so long work can continue from there.
         The folder gets its final name only when `write` has returned and every file is hashed.
+
+        Raises:
+            ResourceError: disk, memory or device gave out; a full disk costs the stage its folder.
         """
         key = content_key(stage, inputs)
         final = self.root / "artifacts" / stage / key
         final.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{final}.lock"):
+        with _locked(final, stage):
             done = _finished(final)
             if done is not None:
                 logger.info("reuse stage=%s key=%s", stage, key, extra={"stage": stage, "state": "reused"})
                 return Ref(stage, key, str(final), True, done)
             logger.info("build stage=%s key=%s", stage, key, extra={"stage": stage, "state": "running"})
-            started = time.monotonic()
-            partial = final.with_name(f"{key}.partial")
-            partial.mkdir(exist_ok=True)
-            write(partial)
-            seconds = round(time.monotonic() - started, 3)
-            write_json(partial / _DONE, {"seconds": seconds, "files": _hashes(partial)})
-            partial.rename(final)
+            partial = final.with_name(f"{key}{_PARTIAL}")
+            with _resources_told(stage, partial):
+                seconds = _built(partial, write)
+                partial.rename(final)
             logger.info("built stage=%s seconds=%.1f", stage, seconds, extra={"stage": stage, "state": "done"})
             return Ref(stage, key, str(final), False, seconds)
+
+
+@contextmanager
+def _locked(final: Path, stage: str) -> Iterator[None]:
+    # The kernel frees the lock of a process that dies: it is never stale.
+    lock = FileLock(f"{final}.lock")
+    try:
+        lock.acquire(timeout=_PATIENCE_S)
+    except Timeout:
+        note = f"waiting for another process, which builds stage {stage!r} of the same data and settings"
+        logger.info("wait stage=%s", stage, extra={"note": note})
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _resources_told(stage: str, partial: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        told = resource_error(error, f"stage {stage!r}", str(partial.parent))
+        if told is None:
+            raise
+        if isinstance(told, DiskFullError):
+            shutil.rmtree(partial, ignore_errors=True)
+        raise told from error
+
+
+def _built(partial: Path, write: Callable[[Path], None]) -> float:
+    """Seconds that it took to fill the folder; a kill after the last file was hashed costs nothing."""
+    if (seconds := _finished(partial)) is None:
+        partial.mkdir(exist_ok=True)
+        for entry in partial.iterdir():
+            # A half written file must not end up among those that are hashed.
+            if entry.name != _CHECKPOINT:
+                _remove(entry)
+        started = time.monotonic()
+        write(partial)
+        seconds = round(time.monotonic() - started, 3)
+        write_json(partial / _DONE, {"seconds": seconds, "files": _hashes(partial)})
+    # After the hashes are written: a kill on the way would else leave neither model nor checkpoint.
+    _remove(partial / _CHECKPOINT)
+    return seconds
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def content_key(stage: str, inputs: Mapping[str, Any]) -> str:
@@ -124,8 +190,9 @@ def content_key(stage: str, inputs: Mapping[str, Any]) -> str:
 
 
 def _hashes(directory: Path) -> dict[str, str]:
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != _DONE)
-    return {str(path.relative_to(directory)): sha256_file(path) for path in files}
+    files = {path: path.relative_to(directory) for path in directory.rglob("*") if path.is_file()}
+    kept = sorted((str(name), path) for path, name in files.items() if name.parts[0] not in (_DONE, _CHECKPOINT))
+    return {name: sha256_file(path) for name, path in kept}
 
 
 def _finished(directory: Path) -> float | None:
@@ -141,9 +208,14 @@ def _finished(directory: Path) -> float | None:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder: config.yaml, run.json, model/, report/, dataset/."""
+    """One run's folder: config.yaml, run.json, model/, report/, dataset/.
+
+    Attributes:
+        lock: held by the process that works on the run; the kernel frees it when that process dies.
+    """
 
     directory: Path
+    lock: FileLock | None = field(default=None, compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -157,26 +229,57 @@ class Run:
     def dataset(self) -> Path:
         return self.directory / "dataset"
 
+    @property
+    def report(self) -> Path:
+        """Folder of report.html and report.json; an audit outside a workspace has them in its own folder."""
+        inside = self.directory / "report"
+        return self.directory if (self.directory / "report.json").exists() else inside
+
     @classmethod
-    def create(cls, workspace: Workspace, config: RunConfig, config_hash: str) -> "Run":
-        """A new run folder with the resolved config and the provenance known at the start."""
+    def create(cls, workspace: Workspace, config: RunConfig | AuditConfig, config_hash: str) -> "Run":
+        """The run that was stopped on its way with the same config, to go on with it; else one in a new folder."""
+        for path in sorted(workspace.runs.glob(f"{glob.escape(config.name)}/*/run.json"), reverse=True):
+            if _is_stopped(path, config_hash) and (lock := free_lock(path.parent)) is not None:
+                # Between both looks the process that held the lock may have finished the run.
+                if _is_stopped(path, config_hash):
+                    return cls.begin(path.parent, config, config_hash, lock=lock)
+                lock.release()
         stamp = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
         directory = workspace.runs / config.name / f"{stamp}-{secrets.token_hex(2)}"
         directory.mkdir(parents=True)
-        run = cls(directory)
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        return cls.begin(directory, config, config_hash, lock=free_lock(directory))
+
+    @classmethod
+    def begin(
+        cls, directory: Path, config: RunConfig | AuditConfig, config_hash: str, *, lock: FileLock | None = None
+    ) -> "Run":
+        """The run in this folder, with the resolved config and the provenance known at the start."""
+        run = cls(directory, lock)
+        before = run.record()
+        text = yaml.safe_dump(redacted_values(config.model_dump(mode="json")), sort_keys=False)
         (directory / "config.yaml").write_text(text, encoding="utf-8")
-        run.update(run_id=run.id, name=config.name, state="running", config_hash=config_hash, **provenance())
+        facts = {"run_id": run.id, "name": config.name, "state": "running", "config_hash": config_hash, **provenance()}
+        if before.get("state") in _STOPPED:
+            # Nobody has been told of what a stopped run had emitted; it is written again, as a whole.
+            put_aside(run.dataset)
+            facts |= {"started": before.get("started"), "resumed": int(before.get("resumed", 0)) + 1}
+        for leftover in unfinished_files(directory):
+            _remove(leftover)
+        write_json(run.record_path, facts)
         return run
+
+    def release(self) -> None:
+        """Let other processes go on with the run."""
+        if self.lock is not None:
+            self.lock.release()
 
     def record(self) -> dict[str, Any]:
         """Content of run.json."""
-        content: dict[str, Any] = read_json(self.record_path) if self.record_path.exists() else {}
-        return content
+        return _read_record(self.record_path) if self.record_path.exists() else {}
 
     def update(self, **fields: Any) -> None:
         """Add fields to run.json."""
-        write_json(self.record_path, {**self.record(), **fields})
+        write_json(self.record_path, {**self.record(), **redacted_values(fields)})
 
     def adopt(self, source: Path, name: str) -> Path:
         """Bring files of an artifact into the run folder under `name`, by hard link where possible."""
@@ -184,6 +287,32 @@ class Run:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, copy_function=_link)
         return target
+
+
+def free_lock(directory: Path) -> FileLock | None:
+    """The lock of a run folder, taken; None while another process works on the run."""
+    lock = FileLock(directory.with_name(f".{directory.name}.lock"), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
+
+
+def _is_stopped(path: Path, config_hash: str) -> bool:
+    record = _listed(path)
+    return record.get("state") in _STOPPED and record.get("config_hash") == config_hash
+
+
+def put_aside(dataset: Path) -> None:
+    """Take the dataset away in one step, so that there is never half of it."""
+    if dataset.exists():
+        dataset.rename(dataset.with_name(f".{dataset.name}.{secrets.token_hex(4)}{_PARTIAL}"))
+
+
+def unfinished_files(directory: Path) -> list[Path]:
+    """What a process that was killed has left half written in a run folder."""
+    return [*directory.glob(f".dataset.*{_PARTIAL}"), *directory.glob(".run.json.*")]
 
 
 def _link(source: str, target: str) -> str:
@@ -225,17 +354,39 @@ def find_run(workspace: Workspace, name_or_path: str) -> Run:
     direct = Path(name_or_path)
     if (direct / "run.json").exists():
         return Run(direct)
-    found = sorted(workspace.runs.glob(f"*/{name_or_path}*/run.json"))
+    known = {path.parent.name: path.parent for path in workspace.runs.glob("*/*/run.json")}
+    found = [name for name in known if name.startswith(name_or_path)]
     if len(found) == 1:
-        return Run(found[0].parent)
+        return Run(known[found[0]])
     count = f"{len(found)} runs begin with" if found else "no run has the id"
-    raise UsageError(f"{count} {name_or_path!r} in {workspace.root}", hint="`synthgen runs` lists them")
+    guess = None if found else nearest_name(name_or_path, known)
+    suffix = f"; did you mean {guess!r}?" if guess else ""
+    raise UsageError(f"{count} {name_or_path!r} in {workspace.root}{suffix}", hint="`synthgen runs` lists them")
 
 
 def list_runs(workspace: Workspace) -> list[dict[str, Any]]:
     """run.json of every run, newest first."""
-    records = [{**read_json(path), "run_dir": str(path.parent)} for path in workspace.runs.glob("*/*/run.json")]
+    records = [{**_listed(path), "run_dir": str(path.parent)} for path in workspace.runs.glob("*/*/run.json")]
     return sorted(records, key=lambda record: str(record.get("started")), reverse=True)
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    try:
+        return _read_record(path)
+    except IntegrityError:
+        return {"run_id": path.parent.name, "name": path.parent.parent.name, "state": "damaged"}
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise IntegrityError(
+            f"{path.name} of run {path.parent.name!r} is damaged: it is no JSON object", where=str(path)
+        )
+    return content
 
 
 def write_manifest(directory: Path, content: Mapping[str, Any]) -> None:
@@ -243,7 +394,7 @@ def write_manifest(directory: Path, content: Mapping[str, Any]) -> None:
     files = [
         {"path": str(path.relative_to(directory)), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
+        if path.is_file() and path != directory / "manifest.json"
     ]
     write_json(directory / "manifest.json", {**content, "files": files})
 
@@ -252,17 +403,22 @@ def verify_manifest(directory: Path) -> dict[str, Any]:
     """The manifest, after every file was compared with it.
 
     Raises:
-        IntegrityError: a file is missing, added, or has another hash than the manifest states.
+        IntegrityError: a file is missing, added, a link, or has another hash than the manifest states.
     """
     if not (directory / "manifest.json").exists():
         raise IntegrityError(f"{directory} has no manifest.json: it is not a finished dataset", where=str(directory))
-    manifest: dict[str, Any] = read_json(directory / "manifest.json")
-    stated = {item["path"]: item["sha256"] for item in manifest["files"]}
-    present = {
-        str(path.relative_to(directory))
-        for path in directory.rglob("*")
-        if path.is_file() and path.name != "manifest.json"
-    }
+    found = {str(path.relative_to(directory)): path for path in directory.rglob("*")}
+    for name, path in found.items():
+        # What it leads to may lie anywhere, and change after this check.
+        if path.is_symlink():
+            raise IntegrityError(f"{name!r} is a link; a dataset holds its files itself", where=str(directory))
+    try:
+        manifest: dict[str, Any] = read_json(directory / "manifest.json")
+        stated = {str(item["path"]): item["sha256"] for item in manifest["files"]}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        message = "manifest.json is damaged: it does not list path and SHA-256 of each file"
+        raise IntegrityError(message, where=str(directory)) from None
+    present = {name for name, path in found.items() if path.is_file() and name != "manifest.json"}
     for name in sorted(present ^ set(stated)):
         state = "is missing" if name in stated else "is not in the manifest"
         raise IntegrityError(f"file {name!r} {state}", where=str(directory))

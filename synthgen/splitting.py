@@ -10,9 +10,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from synthgen.config import SplitConfig
-from synthgen.datasets import Data, Ingested, Labels, Splits, Table, class_counts
+from synthgen.datasets import Data, ImageSet, Ingested, Labels, Splits, Table, class_counts
 from synthgen.errors import DataError, name_list
 from synthgen.findings import Problem
+from synthgen.near_duplicates import nearly_equal
 
 PARTS = ("train", "valid", "holdout")
 PART_NAMES = {
@@ -30,7 +31,7 @@ def standard_parts(names: pd.Series, where: str) -> PartNames:
     standard = names.astype("string").str.strip().str.lower().map(PART_NAMES)
     unknown = int(standard.isna().sum())
     if unknown:
-        first = int(np.flatnonzero(standard.isna())[0]) + 1
+        first = int(names.index[standard.isna()][0]) + 1
         message = f"{where} names no part in {unknown:,} of {len(names):,} rows (the first is row {first})"
         raise DataError(message, where="split.column", hint=f"allowed: {', '.join(PART_NAMES)}")
     return standard.to_numpy(dtype=np.str_)
@@ -40,7 +41,7 @@ def split(ingested: Ingested, config: SplitConfig, rng: np.random.Generator) -> 
     """The three parts, rows in their old order; the data's own parts are kept where they have any.
 
     Raises:
-        DataError: the data's own split has no train or no holdout, or a part stays empty.
+        DataError: the data's own split has no train, no holdout or a group on two sides, or a part stays empty.
     """
     data = ingested.data
     if ingested.parts is None:
@@ -51,7 +52,10 @@ def split(ingested: Ingested, config: SplitConfig, rng: np.random.Generator) -> 
         if not np.any(parts == name):
             message = f"{len(data):,} rows in {len(set(data.labels.tolist()))} classes leave no row for {name}"
             raise DataError(message, where="split", hint="more rows or smaller groups are needed")
-    return Splits(*(data.take(np.flatnonzero(parts == name)) for name in PARTS))
+    splits = Splits(*(data.take(np.flatnonzero(parts == name)) for name in PARTS))
+    if ingested.parts is not None:
+        _require_whole_groups(splits)
+    return splits
 
 
 def assign_parts(data: Data, config: SplitConfig, rng: np.random.Generator) -> PartNames:
@@ -146,7 +150,7 @@ def _complete_parts(data: Data, given: PartNames, config: SplitConfig, rng: np.r
 
 
 def split_problems(splits: Splits) -> list[Problem]:
-    """Rows or groups on two sides, as the data's own split may have them, and classes that a part lacks."""
+    """Rows on two sides, as the data's own split may have them, and classes that a part lacks."""
     pairs = list(combinations(splits.parts(), 2))
     keys = {name: np.unique(part.row_keys()) for name, part in splits.parts()}
     problems = []
@@ -156,19 +160,34 @@ def split_problems(splits: Splits) -> list[Problem]:
             message = f"{shared:,} different rows stand in {first} and in {second}"
             hint = "remove them from one side: a copy of such a row is not a leak, but looks like one"
             problems.append(Problem("rows_on_two_sides", message, "warning", hint=hint))
-    return [*problems, *_shared_groups(pairs), *_missing_classes(splits)]
+    return [*problems, *_near_duplicates(splits), *_missing_classes(splits)]
 
 
-def _shared_groups(pairs: Sequence[tuple[tuple[str, Data], tuple[str, Data]]]) -> Iterator[Problem]:
-    for (first, data), (second, other) in pairs:
-        groups, others = group_names(data), group_names(other)
-        if groups is None or others is None:
-            continue
-        shared = len({group for group in groups if group is not None} & set(others))
+def _near_duplicates(splits: Splits) -> Iterator[Problem]:
+    train, holdout = splits.train, splits.holdout
+    if isinstance(train, ImageSet) and isinstance(holdout, ImageSet):
+        near = int(np.sum(nearly_equal(holdout, train) & ~np.isin(holdout.row_keys(), train.row_keys())))
+        if near:
+            message = f"{near:,} of {len(holdout):,} images in holdout are near-duplicates of one in train"
+            hint = "numbers on such a holdout look better than they are; name the patient or object under source.group"
+            yield Problem("near_duplicates", message, "warning", hint=hint)
+
+
+def _require_whole_groups(splits: Splits) -> None:
+    for (first, data), (second, other) in combinations(splits.parts(), 2):
+        shared = shared_groups(data, other)
         if shared:
-            message = f"{shared:,} groups stand in {first} and in {second}"
-            hint = "the numbers on holdout are too good; let synthgen make the split"
-            yield Problem("groups_on_two_sides", message, "error", hint=hint)
+            message = f"{shared:,} groups stand in {first} and in {second} of the given split"
+            hint = "leave split.column out: our own split keeps every group on one side"
+            raise DataError(message, where="split.column", hint=hint)
+
+
+def shared_groups(data: Data, other: Data) -> int:
+    """How many groups both have; 0 without groups."""
+    groups, others = group_names(data), group_names(other)
+    if groups is None or others is None:
+        return 0
+    return len({group for group in groups if group is not None} & set(others))
 
 
 def _missing_classes(splits: Splits) -> Iterator[Problem]:

@@ -1,26 +1,27 @@
 """The stages of a run: plain functions that read earlier artifacts by reference and write their own."""
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthgen import reports, tracking
+from synthgen.canaries import Canaries, Watch, planted_among, toss
 from synthgen.config import AutoPlan, BuiltinSource, RunConfig, TableSource
 from synthgen.curation.choice import Choice, fit_best
-from synthgen.curation.plan import planned_counts
-from synthgen.curation.ratio import SHARES, choose_ratio, thinned
+from synthgen.curation.plan import planned_counts, present_classes, quotas_of
+from synthgen.curation.ratio import keep_best_share
 from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
-from synthgen.datasets import Data, Ingested, Labels, Splits, Table, class_counts, load_data
-from synthgen.exporters import emit_dataset
+from synthgen.datasets import Data, ImageSet, Ingested, Labels, Splits, Table, load_data
+from synthgen.exporters import chosen_formats, emit_dataset
 from synthgen.exporters.ids import with_new_ids
+from synthgen.exporters.parts import require_free_mark
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
-from synthgen.gates import judge, rules_for, verdict_of
-from synthgen.metrics import Evaluation, Modality, measure
+from synthgen.gates import judge, rules_of, verdict_of
+from synthgen.metrics import Evaluation, Modality, measure, metrics_of
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
@@ -78,31 +79,53 @@ def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     data = ingest(config, workspace)
     splits = split_data(config, workspace, data)
     train = load_data(splits.directory / "train")
-    rules_for(modality_of(train), config.purpose, config.gates, profile=config.evaluation.profile)
+    require_free_mark(train)
+    rules_of(config)
     planned_counts(config.plan, present_classes(train))
     create(config.synthesizer, train)
+    chosen_formats(config.export.formats, train)
     return [ref.stage for ref in (data, splits) if not ref.reused]
 
 
-def present_classes(data: Data) -> dict[str, int]:
-    """Rows of each class that has any."""
-    return {name: count for name, count in class_counts(data).items() if count}
+def plant(config: RunConfig, workspace: Workspace, splits: Ref) -> Ref:
+    """Make up canaries and toss the coin that plants each among the training rows. Artifact: rows, canaries.json."""
+    delta = config.privacy.delta if config.privacy else 0.0
+
+    def write(out: Path) -> None:
+        rng = named_rng(config.seed, "plant")
+        toss(Splits.load(splits.directory), config.canaries, rng, delta=delta).save(out)
+
+    inputs = {"splits": splits, "canaries": config.canaries, "delta": delta, "seed": config.seed}
+    planted = workspace.build("plant", inputs, write)
+    message = Canaries.load(planted.directory).note().message
+    logger.info("plant %s", message, extra={"note": message})
+    return planted
 
 
-def fit(config: RunConfig, workspace: Workspace, splits: Ref) -> Ref:
+def _learnt(config: RunConfig, splits: Ref, canaries: Ref | None) -> Splits:
+    """What the model may look at: the canaries that were planted stand among the training rows."""
+    parts = Splits.load(splits.directory)
+    if canaries is None:
+        return parts
+    assert isinstance(parts.train, Table)
+    planted = planted_among(parts.train, Canaries.load(canaries.directory), named_rng(config.seed, "plant/order"))
+    return replace(parts, train=planted)
+
+
+def fit(config: RunConfig, workspace: Workspace, splits: Ref, canaries: Ref | None = None) -> Ref:
     """Train the synthesizer, continuing from a checkpoint if one is there. Artifact: model/, history.json."""
 
     def write(out: Path) -> None:
-        parts = Splits.load(splits.directory)
+        parts = _learnt(config, splits, canaries)
         if isinstance(parts.train, Table) and isinstance(parts.valid, Table) and config.is_curated:
             fit_best(config, parts.train, parts.valid, out)
         else:
             _fit_one(config, parts, out)
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)
 
     curation = config.curation.model_dump() if config.modality == "table" else {}
     inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed, **curation}
-    return workspace.build("fit", inputs, write)
+    # Without canaries the key is that of runs that know of none.
+    return workspace.build("fit", inputs if canaries is None else {**inputs, "canaries": canaries}, write)
 
 
 def _fit_one(config: RunConfig, parts: Splits, out: Path) -> None:
@@ -119,7 +142,7 @@ def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> 
     def write(out: Path) -> None:
         train = load_data(splits.directory / "train")
         synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "sample")
-        for name, quota in _quotas(config, train).items():
+        for name, quota in quotas_of(config, train).items():
             labels = _repeated(quota, candidates_per_row(sum(quota.values())) if _choice(model).calibrate else 1)
             synthesizer.sample(len(labels), labels, rng).save(out / name)
 
@@ -131,16 +154,6 @@ def _draw_inputs(config: RunConfig) -> dict[str, Any]:
     return {"plan": config.plan.model_dump(), "probe": size, "seed": config.seed}
 
 
-def _quotas(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
-    counts = present_classes(train)
-    quotas = {"synthetic": planned_counts(config.plan, counts)}
-    # Its class frequencies are those of raw rows, which a private model must not see again.
-    if isinstance(train, Table) and config.privacy is None:
-        share = min(1.0, config.evaluation_size.max_rows / len(train))
-        quotas["probe"] = {name: max(1, round(count * share)) for name, count in counts.items()}
-    return quotas
-
-
 def _choice(model: Ref) -> Choice:
     return Choice.load(model.directory / "choice.json")
 
@@ -149,46 +162,43 @@ def _repeated(quota: Mapping[str, int], times: int) -> Labels:
     return np.repeat(np.array(list(quota), dtype=np.str_), [count * times for count in quota.values()])
 
 
-def curate_candidates(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref, candidates: Ref) -> Ref:
-    """Choose what is emitted. Artifact: synthetic/, probe/ (tables), curation.json."""
+def curate_candidates(
+    config: RunConfig, workspace: Workspace, splits: Ref, model: Ref, candidates: Ref, canaries: Ref | None = None
+) -> Ref:
+    """Choose what is emitted. Artifact: synthetic/, probe/ (tables), canaries/ (where planted), curation.json."""
 
     def write(out: Path) -> None:
         parts = Splits.load(splits.directory)
-        rng = named_rng(config.seed, "curate")
         record = CurationRecord()
-        if config.is_curated:
-            record = _curate(config, parts, model, candidates, out)
+        if config.is_curated or canaries is not None:
+            record = _curate(config, splits, model, candidates, canaries, out)
         else:
-            for name in _quotas(config, parts.train):
+            for name in quotas_of(config, parts.train):
                 load_data(candidates.directory / name).save(out / name)
         if isinstance(config.plan, AutoPlan):
-            record.ratio = _apply_ratio(parts, out / "synthetic", rng)
+            record.ratio = keep_best_share(parts, out / "synthetic", named_rng(config.seed, "curate"))
         write_json(out / "curation.json", asdict(record))
 
     return workspace.build("curate", {"candidates": candidates, "curation": config.curation.model_dump()}, write)
 
 
-def _curate(config: RunConfig, parts: Splits, model: Ref, candidates: Ref, out: Path) -> CurationRecord:
-    synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
-    screen = Screen.of(parts.train, parts.valid, config.curation)
+def _curate(
+    config: RunConfig, splits: Ref, model: Ref, candidates: Ref, canaries: Ref | None, out: Path
+) -> CurationRecord:
+    # Planted canaries are training rows here too: what calibration gives away of them is a leak like any other.
+    learnt = _learnt(config, splits, canaries)
+    screen = Screen.of(learnt.train, learnt.valid, config.curation) if config.is_curated else Screen.open(learnt)
+    watch = Watch(None if canaries is None else Canaries.load(canaries.directory))
+    draw, rng = watch.over(_drawing(load_synthesizer(model.directory / "model"))), named_rng(config.seed, "curate")
     curation = config.curation.model_copy(update={"calibrate": _choice(model).calibrate})
     records = {}
-    for name, quota in _quotas(config, parts.train).items():
-        drawn = load_data(candidates.directory / name)
-        chosen, records[name] = curate(drawn, quota, _drawing(synthesizer), screen, curation, rng)
+    for name, quota in quotas_of(config, load_data(splits.directory / "train")).items():
+        drawn = watch.without_copies(load_data(candidates.directory / name))
+        chosen, records[name] = curate(drawn, quota, draw, screen, curation, rng)
         chosen.save(out / name)
-    return records["synthetic"]
-
-
-def _apply_ratio(parts: Splits, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
-    """Keep the share of the rows that helps most on valid; the smallest, for the report, when none helps."""
-    rows = load_data(folder)
-    assert isinstance(parts.train, Table)
-    assert isinstance(parts.valid, Table)
-    assert isinstance(rows, Table)
-    ratio = choose_ratio(parts.train, parts.valid, rows, rng)
-    thinned(rows, ratio.share or min(SHARES), rng).save(folder)
-    return asdict(ratio)
+    if watch.canaries is not None:
+        watch.canaries.save(out / "canaries")
+    return replace(records["synthetic"], canary_copies=watch.dropped)
 
 
 def _drawing(synthesizer: Synthesizer) -> Callable[[Labels, np.random.Generator], Data]:
@@ -200,7 +210,7 @@ def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Re
 
     def write(out: Path) -> None:
         parts = Splits.load(splits.directory)
-        probe = synthetic.directory / "probe"
+        probe, canaries = synthetic.directory / "probe", synthetic.directory / "canaries"
         evaluation = Evaluation(
             train=parts.train,
             holdout=parts.holdout,
@@ -208,12 +218,21 @@ def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Re
             size=config.evaluation_size,
             seed=config.seed,
             probe=load_data(probe) if probe.exists() else None,
+            canaries=Canaries.load(canaries) if canaries.exists() else None,
         )
-        findings, missing = measure(evaluation, modality_of(parts.train))
+        findings, missing = _measured(evaluation)
         write_json(out / "findings.json", {"findings": findings_json(findings), "not_measured": findings_json(missing)})
 
     inputs = {"synthetic": synthetic, "size": config.evaluation_size.model_dump(), "seed": config.seed}
     return workspace.build("evaluate", inputs, write)
+
+
+def _measured(evaluation: Evaluation) -> tuple[list[Finding], list[NotMeasured]]:
+    modality = modality_of(evaluation.train)
+    if isinstance(evaluation.train, ImageSet) and evaluation.train.is_volumes:
+        known = metrics_of(modality, evaluation.size.profile)
+        return [], [NotMeasured(name, metric.family, "no metric looks at volumes") for name, metric in known.items()]
+    return measure(evaluation, modality)
 
 
 def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, Any]]:
@@ -231,14 +250,14 @@ def describe_model(run: Run, model: Ref) -> None:
 
 def judge_run(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, evaluation: Ref) -> Report:
     """The findings under the gates, with provenance."""
-    train = load_data(splits.directory / "train")
     raw = read_json(evaluation.directory / "findings.json")
     findings = [Finding(**item) for item in raw["findings"]]
     missing = [NotMeasured(**item) for item in raw["not_measured"]]
-    rules = rules_for(modality_of(train), config.purpose, config.gates, profile=config.evaluation.profile)
-    judgements = judge(rules, findings, missing)
+    judgements = judge(rules_of(config), findings, missing)
     judgements += _plan_judgement(read_json(synthetic.directory / "curation.json").get("ratio"))
     problems = [Problem(**item) for item in read_json(splits.directory / "problems.json")]
+    if (canaries := synthetic.directory / "canaries").exists():
+        problems.append(Canaries.load(canaries).note())
     return Report(verdict_of(judgements), findings, judgements, missing, problems, run.record())
 
 
@@ -280,18 +299,8 @@ def emit(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, report: Repor
 
 def write_report(config: RunConfig, run: Run, report: Report, artifacts: Mapping[str, Ref]) -> Path:
     """Write report/report.html and report.json; the path of the page."""
-    splits = Splits.load(artifacts["split"].directory)
-    material = reports.Material(
-        config=config,
-        train=splits.train,
-        holdout=splits.holdout,
-        synthetic=load_data(artifacts["curate"].directory / "synthetic"),
-        history=read_json(artifacts["fit"].directory / "history.json"),
-        curation=read_json(artifacts["curate"].directory / "curation.json"),
-        choice=read_json(artifacts["fit"].directory / "choice.json"),
-        dataset=str(run.dataset) if run.dataset.exists() else None,
-        seconds={stage: ref.seconds for stage, ref in artifacts.items()},
-    )
+    folders = {name: ref.directory for name, ref in artifacts.items()}
+    material = reports.material_from(config, run, folders, {name: ref.seconds for name, ref in artifacts.items()})
     reports.write_report(run.directory / "report", report, material)
     return run.directory / "report" / "report.html"
 

@@ -15,10 +15,11 @@ def named_rng(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))))
 
 
-def clopper_pearson(successes: float, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(successes: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:
     """Exact interval of a rate, in [0, 1]. No trials: (0, 1). Source: Clopper and Pearson 1934.
 
-    A fraction of a success (an expected count over ties) is interpolated by the beta distribution.
+    A fraction of a success (an expected count over ties) or of a trial (an effective number of rows) is interpolated by
+    the beta distribution.
     """
     if trials == 0:
         return 0.0, 1.0

@@ -3,15 +3,17 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from synthgen.config import RunConfig
+from synthgen.config import AuditConfig, RunConfig
 from synthgen.findings import Report
+from synthgen.redaction import redacted, redacted_values
 from synthgen.runs import Run, Workspace, read_json
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 # MLflow stores at most 36 characters of a dataset digest; the whole hash is a tag.
 _DIGEST_CHARACTERS = 36
 _PARAM_CHARACTERS = 500
+_KEY_CHARACTERS = 250
+_PARAMS_AT_ONCE = 100  # the most that one request may carry
+_UNSAFE = re.compile(r"[^\w .-]")
 
 
 def quiet_settings(workspace: Workspace) -> dict[str, str]:
@@ -38,49 +43,59 @@ def quiet_settings(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def start(config: RunConfig, run: Run, workspace: Workspace, links: Mapping[str, str]) -> str | None:
-    """The id of a new MLflow run with the parameters; None, and a warning, when tracking is out of reach."""
-    with _safely(run):
+def start(config: RunConfig | AuditConfig, run: Run, workspace: Workspace, links: Mapping[str, str]) -> str | None:
+    """The id of the MLflow run, with its parameters; None, and a warning, when tracking is out of reach.
+
+    A run that was stopped goes on under the id that it has.
+    """
+    with _safely(run, "it will not be in MLflow"):
         client = _client(workspace)
-        name = config.tracking.experiment or config.name
+        name = redacted(config.tracking.experiment or config.name)
         # A fresh SQLite file opened by several processes at once crashes in its migrations.
         with FileLock(workspace.root / ".mlflow.lock"):
             experiment = client.get_experiment_by_name(name)
             experiment_id = experiment.experiment_id if experiment else _create_experiment(client, workspace, name)
         tags = {"synthgen.run_id": run.id, "synthgen.state": "running", **links}
-        mlflow_run = client.create_run(experiment_id, run_name=run.id, tags=tags)
-        for key, value in _flat(config.model_dump(mode="json")).items():
-            client.log_param(mlflow_run.info.run_id, key, str(value)[:_PARAM_CHARACTERS])
-        return str(mlflow_run.info.run_id)
+        known = client.search_runs([experiment_id], f"tags.`synthgen.run_id` = '{run.id}'", max_results=1)
+        tracked = known[0] if known else client.create_run(experiment_id, run_name=run.id, tags=tags)
+        client.update_run(tracked.info.run_id, status="RUNNING")
+        run.update(mlflow_run_id=tracked.info.run_id)
+        _log_parameters(client, tracked.info.run_id, config, tags)
+        return str(tracked.info.run_id)
     return None
 
 
-def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, history: Path) -> None:
-    """Log training, findings, inputs, verdict, report and model, and end the run."""
+def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, history: Path | None) -> None:
+    """Log training, findings, inputs, verdict, report and model, and end the run; an audit has trained no model."""
     if mlflow_run_id is None:
         return
-    with _safely(run):
+    with _safely(run, "metrics, verdict, report and model are not all in MLflow"):
         client = _client(workspace)
-        _log_history(client, mlflow_run_id, read_json(history))
+        if history is not None:
+            _log_history(client, mlflow_run_id, read_json(history))
         _log_findings(client, mlflow_run_id, report)
         _log_inputs(client, mlflow_run_id, run.record())
         client.set_tag(mlflow_run_id, "synthgen.verdict", str(report.verdict))
         client.set_tag(mlflow_run_id, "synthgen.state", "finished")
-        for name in ("report", "model"):
+        for name in ("report", "model") if history is not None else ("report",):
             client.log_artifacts(mlflow_run_id, str(run.directory / name), name)
         client.log_artifact(mlflow_run_id, str(run.directory / "config.yaml"))
         client.set_terminated(mlflow_run_id, "FINISHED")
 
 
-def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, reason: str, *, killed: bool) -> None:
-    """End the run as failed (or killed) and say why."""
+def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseException) -> None:
+    """End the run as failed, or as interrupted by what is no error, and say why."""
+    interrupted, reason = not isinstance(error, Exception), str(error) or type(error).__name__
+    # On a full disk there is nothing to write it to; a run that stays "running" is gone on with.
+    with suppress(OSError):
+        run.update(state="interrupted" if interrupted else "failed", error=reason)
     if mlflow_run_id is None:
         return
-    with _safely(run):
+    with _safely(run, "MLflow shows it as still running"):
         client = _client(workspace)
-        client.set_tag(mlflow_run_id, "synthgen.state", "interrupted" if killed else "failed")
-        client.set_tag(mlflow_run_id, "synthgen.error", reason[:_PARAM_CHARACTERS])
-        client.set_terminated(mlflow_run_id, "KILLED" if killed else "FAILED")
+        client.set_tag(mlflow_run_id, "synthgen.state", "interrupted" if interrupted else "failed")
+        client.set_tag(mlflow_run_id, "synthgen.error", redacted(reason)[:_PARAM_CHARACTERS])
+        client.set_terminated(mlflow_run_id, "KILLED" if interrupted else "FAILED")
 
 
 def run_url(workspace: Workspace, mlflow_run_id: str) -> str | None:
@@ -95,7 +110,7 @@ def run_url(workspace: Workspace, mlflow_run_id: str) -> str | None:
 def check(workspace: Workspace) -> str:
     """The tracking store's address, after it answered."""
     _client(workspace).search_experiments(max_results=1)
-    return workspace.mlflow_uri
+    return redacted(workspace.mlflow_uri)
 
 
 def _client(workspace: Workspace) -> "MlflowClient":
@@ -104,7 +119,14 @@ def _client(workspace: Workspace) -> "MlflowClient":
     from mlflow import MlflowClient
 
     workspace.root.mkdir(parents=True, exist_ok=True)
+    store = (workspace.root / "mlflow.db").absolute()
     with FileLock(workspace.root / ".mlflow.lock"):
+        if workspace.mlflow_uri == f"sqlite:///{store}" and not store.exists():
+            # Under another name until its tables are made: half made by a process that is killed, they would stay so.
+            draft = store.with_name(".mlflow.db.partial")
+            draft.unlink(missing_ok=True)
+            MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
+            draft.rename(store)
         return MlflowClient(tracking_uri=workspace.mlflow_uri)
 
 
@@ -115,22 +137,39 @@ def _create_experiment(client: "MlflowClient", workspace: Workspace, name: str) 
 
 
 @contextmanager
-def _safely(run: Run) -> Iterator[None]:
-    # Data and report lie in the run folder already: a tracking store that fails must not cost them.
+def _safely(run: Run, lost: str) -> Iterator[None]:
+    # Data and report lie in the run folder: a tracking store that fails must not cost them.
     try:
         yield
     except Exception as error:
-        logger.warning("tracking failed, the run folder %s is complete: %s", run.directory, error)
-        run.update(tracking_error=str(error)[:_PARAM_CHARACTERS])
+        reason = redacted(str(error) or type(error).__name__).splitlines()[0][:_PARAM_CHARACTERS]
+        note = f"warning: MLflow failed, so {lost} (the run itself goes on in {run.directory}): {reason}"
+        logger.warning("%s", note, extra={"note": note})
+        with suppress(OSError):
+            run.update(tracking_error=reason)
+
+
+def _log_parameters(
+    client: "MlflowClient", mlflow_run_id: str, config: RunConfig | AuditConfig, tags: Mapping[str, str]
+) -> None:
+    from mlflow.entities import Param, RunTag
+
+    values = _flat(redacted_values(config.model_dump(mode="json")))
+    parameters = [Param(key, str(value)[:_PARAM_CHARACTERS]) for key, value in values.items()]
+    for begin in range(0, len(parameters), _PARAMS_AT_ONCE):
+        some = parameters[begin : begin + _PARAMS_AT_ONCE]
+        client.log_batch(mlflow_run_id, params=some, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in section.items():
+        # A column or class may be named anything, a parameter may not.
+        name = f"{prefix}{_UNSAFE.sub('_', key)}"[:_KEY_CHARACTERS]
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{name}.")
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[name] = value
     return flat
 
 

@@ -21,7 +21,7 @@ from synthgen.config import (
     TvaeConfig,
 )
 from synthgen.curation.calibrate import Real, calibrate
-from synthgen.curation.selection import candidates_per_row
+from synthgen.curation.selection import Screen, candidates_per_row
 from synthgen.datasets import Labels, Table, class_counts, take_per_class
 from synthgen.errors import DataError, ModelError, TrainingError
 from synthgen.findings import Finding
@@ -178,8 +178,9 @@ def judged_arms(
         drawn = model.sample(len(labels), labels, rng)
     except ModelError as error:
         return [Arm(kind, False, None, None, None, None, None, None, seconds, reason=str(error))]
-    assert isinstance(drawn, Table)
+    drawn = Screen.of(train, valid, config.curation).let_through(drawn, quota)
     plain = take_per_class(drawn, quota, rng)
+    assert isinstance(drawn, Table)
     assert isinstance(plain, Table)
     arms = [_judged(Arm(kind, False, None, None, None, None, None, None, seconds), plain, train, valid, config)]
     if config.curation.calibrate:

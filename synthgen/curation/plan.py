@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from synthgen.config import AutoPlan, BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan
+from synthgen.config import AutoPlan, BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan, RunConfig
+from synthgen.datasets import Data, Table, class_counts
 from synthgen.errors import ConfigError, unknown_name
 
 # Classes whose sizes differ by less than this share need no balancing.
@@ -40,6 +41,22 @@ def planned_counts(plan: PlanConfig, train_counts: Mapping[str, int]) -> dict[st
             hint="use plan: {kind: ratio, ratio: 0.5} to add rows of every class",
         )
     return wanted
+
+
+def quotas_of(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:
+    """Rows to draw of each class: `synthetic` by the plan; `probe`, for tables, with the class frequencies of train."""
+    counts = present_classes(train)
+    quotas = {"synthetic": planned_counts(config.plan, counts)}
+    # Its class frequencies are those of raw rows, which a private model must not see again.
+    if isinstance(train, Table) and config.privacy is None:
+        share = min(1.0, config.evaluation_size.max_rows / len(train))
+        quotas["probe"] = {name: max(1, round(count * share)) for name, count in counts.items()}
+    return quotas
+
+
+def present_classes(data: Data) -> dict[str, int]:
+    """Rows of each class that has any."""
+    return {name: count for name, count in class_counts(data).items() if count}
 
 
 def _full_plan(train_counts: Mapping[str, int]) -> dict[str, int]:

@@ -1,11 +1,13 @@
 """How much of a plan to add: chosen on `valid` by what a classifier gains, and nothing when it gains nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from synthgen.datasets import Table, class_counts, take_per_class
+from synthgen.datasets import Splits, Table, class_counts, load_data, take_per_class
 from synthgen.metrics.evaluation import NotMeasurable
 from synthgen.metrics.utility.augmentation import ShareGain, gains_by_share
 
@@ -46,6 +48,21 @@ def choose_ratio(train: Table, valid: Table, synthetic: Table, rng: np.random.Ge
     gain = gains[best]
     ranking = f"ROC-AUC {100 * gain['roc_auc']:+.1f}"
     return Ratio(best, gains, f"the largest gain on valid, {100 * gain['value']:+.1f} points ({ranking})")
+
+
+def keep_best_share(parts: Splits, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
+    """Keep the share of the saved rows that helps most on valid; the smallest, for the report, when none helps.
+
+    Returns:
+        The choice, JSON-ready.
+    """
+    rows = load_data(folder)
+    assert isinstance(parts.train, Table)
+    assert isinstance(parts.valid, Table)
+    assert isinstance(rows, Table)
+    ratio = choose_ratio(parts.train, parts.valid, rows, rng)
+    thinned(rows, ratio.share or min(SHARES), rng).save(folder)
+    return asdict(ratio)
 
 
 def thinned(synthetic: Table, share: float, rng: np.random.Generator) -> Table:

@@ -13,10 +13,10 @@ from typing import Literal
 
 from synthgen.config import Purpose
 from synthgen.datasets import Data, ImageSet, Splits, Table
-from synthgen.errors import ConfigError, DataError, UsageError, unknown_name
+from synthgen.errors import ConfigError, DataError, UsageError, name_list, unknown_name
 from synthgen.exporters.card import card_text
 from synthgen.exporters.croissant import croissant_json
-from synthgen.exporters.images import write_folder, write_npz
+from synthgen.exporters.images import write_dicom, write_folder, write_nifti, write_npz
 from synthgen.exporters.load import load_dataset
 from synthgen.exporters.parts import Part, dtypes_of, parts_to_emit
 from synthgen.exporters.tables import write_csv, write_parquet
@@ -29,18 +29,37 @@ Modality = Literal["table", "images"]
 
 @dataclass(frozen=True)
 class Exporter:
-    """A file format: for which data, and the function that writes all parts to a folder and returns rows per file."""
+    """A file format: for which data, and the function that writes all parts to a folder and returns rows per file.
+
+    Attributes:
+        is_indexed: one file for each image, and index.parquet.
+        lacks: what the format cannot hold of these images; None when it can hold them.
+    """
 
     modality: Modality
     write: Callable[[Sequence[Part], Path], dict[str, int]]
+    is_indexed: bool = False
+    lacks: Callable[[ImageSet], str | None] = lambda images: None
 
 
-# The first of each modality is its default.
+def _png_lacks(images: ImageSet) -> str | None:
+    if images.is_volumes:
+        return "no volumes"
+    return "no negative numbers" if images.scan is not None and images.scan.offset else None
+
+
+def _scan_lacks(images: ImageSet) -> str | None:
+    return "no colour here" if images.images.shape[1] == 3 else None
+
+
+# The first of each modality is its default; DICOM and NIfTI stay what they were.
 EXPORTERS: Mapping[str, Exporter] = {
     "parquet": Exporter("table", write_parquet),
     "csv": Exporter("table", write_csv),
-    "folder": Exporter("images", write_folder),
+    "folder": Exporter("images", write_folder, is_indexed=True, lacks=_png_lacks),
     "npz": Exporter("images", write_npz),
+    "dicom": Exporter("images", write_dicom, is_indexed=True, lacks=_scan_lacks),
+    "nifti": Exporter("images", write_nifti, is_indexed=True, lacks=_scan_lacks),
 }
 
 
@@ -57,15 +76,15 @@ def emit_dataset(
 
     Args:
         target: the folder to make; it must not exist.
-        formats: names in EXPORTERS; empty = the default of the modality.
+        formats: names in EXPORTERS; empty = the default of the data.
         facts: run_id, name, verdict, passed, forced, data_sha256 and what else the manifest should state.
 
     Raises:
-        ConfigError: a format is unknown or not for such data.
+        ConfigError: a format is unknown or not for such data, or two of them want the same index.
         DataError: the data cannot be written: a column is named `synthetic`, the disk is full.
         UsageError: the target exists.
     """
-    chosen = _chosen(formats, synthetic)
+    chosen = chosen_formats(formats, synthetic)
     parts = parts_to_emit(splits, synthetic, purpose=purpose, run_id=str(facts["run_id"]))
     with _whole_folder(target) as folder:
         rows: dict[str, int] = {}
@@ -79,13 +98,33 @@ def emit_dataset(
     return manifest
 
 
-def _chosen(formats: Sequence[str], data: Data) -> list[str]:
+def chosen_formats(formats: Sequence[str], data: Data) -> list[str]:
+    """The formats, or the default of the data; raises ConfigError for one that is not for them."""
     modality = _modality(data)
     allowed = [name for name, exporter in EXPORTERS.items() if exporter.modality == modality]
     for name in formats:
         if name not in allowed:
             raise ConfigError(unknown_name(f"export format for {modality}", name, allowed), where="export.formats")
-    return list(formats) or allowed[:1]
+    if not isinstance(data, ImageSet):
+        return list(formats) or allowed[:1]
+    chosen = list(formats) or [_own_format(data)]
+    for name in chosen:
+        lack = EXPORTERS[name].lacks(data)
+        if lack is not None:
+            fitting = name_list(other for other in allowed if EXPORTERS[other].lacks(data) is None)
+            message = f"export format {name!r} holds {lack}, these data need another"
+            raise ConfigError(message, where="export.formats", hint=f"allowed: {fitting}")
+    indexed = [name for name in chosen if EXPORTERS[name].is_indexed]
+    if len(indexed) > 1:
+        message = f"export.formats names {name_list(indexed)}, one of which is allowed: each writes index.parquet"
+        raise ConfigError(message, where="export.formats", hint="npz may stand beside it")
+    return chosen
+
+
+def _own_format(images: ImageSet) -> str:
+    if images.scan is not None:
+        return images.scan.format
+    return "npz" if images.is_volumes else "folder"
 
 
 def _modality(data: Data) -> Modality:
@@ -115,7 +154,10 @@ def _manifest(parts: Sequence[Part], facts: Mapping[str, object]) -> dict[str, o
     }
     shape: dict[str, object] = {"modality": _modality(data), "classes": list(data.classes), "parts": counts}
     if isinstance(data, ImageSet):
-        shape |= {"image_shape": list(data.images.shape[1:]), "image_dtype": str(data.images.dtype)}
+        dtype = str(data.images.dtype) if data.scan is None else data.scan.dtype
+        shape |= {"image_shape": list(data.images.shape[1:]), "image_dtype": dtype}
+        if data.scan is not None:
+            shape["scan"] = data.scan.state()
     else:
         shape |= {"schema": data.schema.state(), "dtypes": dtypes_of(parts)}
     return {"format": "synthgen-dataset", "format_version": 1, **facts, **shape}

@@ -59,7 +59,8 @@ def _contents(manifest: Mapping[str, object]) -> str:
 def _form(manifest: Mapping[str, object]) -> str:
     if manifest["modality"] == "images":
         shape = " x ".join(str(side) for side in cast("list[int]", manifest["image_shape"]))
-        return f"Images: {shape} (channels, height, width), {manifest['image_dtype']}."
+        sides = "channels, height, width" if shape.count(" x ") == 2 else "channels, depth, height, width"
+        return f"Images: {shape} ({sides}), {manifest['image_dtype']}."
     schema = cast("Mapping[str, object]", manifest["schema"])
     label = schema["label"]
     return f"Columns: {len(cast('Mapping[str, str]', schema['kinds']))}; label: {escape_markdown(str(label))}."

@@ -46,6 +46,11 @@ _CONTEXT: Mapping[str, object] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
+_IMAGE_FILES = {
+    "folder": ("image/png", "png"),
+    "dicom": ("application/dicom", "dcm"),
+    "nifti": ("application/gzip", "nii.gz"),
+}
 _ENCODINGS = {".parquet": "application/x-parquet", ".csv": "text/csv", ".npz": "application/zip"}
 _DATA_TYPES = {"i": "sc:Integer", "u": "sc:Integer", "I": "sc:Integer", "U": "sc:Integer", "f": "sc:Float",
                "b": "sc:Boolean", "d": "sc:DateTime"}  # fmt: skip
@@ -93,11 +98,13 @@ def _file(path: Path) -> dict[str, object]:
 
 
 def _image_sets(manifest: Mapping[str, object]) -> list[dict[str, object]]:
-    if "folder" not in cast("list[str]", manifest["formats"]):
+    known = [_IMAGE_FILES[name] for name in cast("list[str]", manifest["formats"]) if name in _IMAGE_FILES]
+    if not known:
         return []
+    encoding, suffix = known[0]
     return [
-        {"@type": "cr:FileSet", "@id": f"{part}-images", "name": f"{part}-images", "encodingFormat": "image/png",
-         "includes": f"{part}/*/*.png"}
+        {"@type": "cr:FileSet", "@id": f"{part}-images", "name": f"{part}-images", "encodingFormat": encoding,
+         "includes": f"{part}/*/*.{suffix}"}
         for part in cast("Mapping[str, Any]", manifest["parts"])
     ]  # fmt: skip
 

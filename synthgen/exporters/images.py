@@ -1,16 +1,19 @@
-"""Images as files: a folder of class folders with an index, and one npz in MedMNIST's layout."""
+"""Images as files: a folder of class folders with an index, and one npz in MedMNIST's layout; volumes alike."""
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from synthgen.datasets import ImageSet
+from synthgen.errors import DataError
+from synthgen.exporters.image_files import Encode, Origin, png_files
 from synthgen.exporters.parts import Part
-from synthgen.exporters.png import Image, encode_png
+from synthgen.scans import Stored
 
 NPZ_NAME = "dataset.npz"
 INDEX_NAME = "index.parquet"
@@ -23,25 +26,56 @@ _NAME_CHARACTERS = 60  # at 4 bytes each they stay under the 255 bytes that file
 
 
 def write_folder(parts: Sequence[Part], directory: Path) -> dict[str, int]:
-    """Rows of index.parquet: <part>/<class>/<image>.png, and one line in the index for each.
+    """PNG files, see `write_files`."""
+    return write_files(parts, directory, png_files)
+
+
+def write_dicom(parts: Sequence[Part], directory: Path) -> dict[str, int]:
+    """DICOM files, see `write_files`; a volume is a series of them, of which the index names the first."""
+    with _extra("pydicom"):
+        from synthgen.exporters.dicom import dicom_files
+    return write_files(parts, directory, dicom_files)
+
+
+def write_nifti(parts: Sequence[Part], directory: Path) -> dict[str, int]:
+    """NIfTI files, see `write_files`."""
+    with _extra("nibabel"):
+        from synthgen.exporters.nifti import nifti_files
+    return write_files(parts, directory, nifti_files)
+
+
+@contextmanager
+def _extra(package: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        message = f"this format is written with {package}, which is not installed"
+        raise DataError(message, where="export.formats", hint="pip install 'synthgen[medical]'") from None
+
+
+def write_files(parts: Sequence[Part], directory: Path, encode: Encode) -> dict[str, int]:
+    """Rows of index.parquet: <part>/<class>/<image>.<suffix>, and one line in the index for each.
 
     The index has path, label (the class name as it came), split, synthetic and, if the data have them, group.
     """
     rows: list[dict[str, object]] = []
     for part in parts:
         if isinstance(part.data, ImageSet):
-            rows += _write_images(part, part.data, directory)
+            rows += _write_images(part, part.data, directory, encode)
     pd.DataFrame(rows).to_parquet(directory / INDEX_NAME, index=False)
     return {INDEX_NAME: len(rows)}
 
 
 def write_npz(parts: Sequence[Part], directory: Path) -> dict[str, int]:
-    """Rows of dataset.npz: <part>_images [n, h, w] or [n, h, w, 3], _labels int64 [n, 1], train_synthetic, classes."""
+    """Rows of dataset.npz: <part>_images [n, h, w], [n, h, w, 3] or [n, d, h, w], _labels int64 [n, 1],
+    train_synthetic, classes.
+    """
     arrays: dict[str, np.ndarray] = {}
     for part in parts:
         if isinstance(part.data, ImageSet):
             prefix = NPZ_PREFIX[part.name]
-            arrays[f"{prefix}_images"] = _channels_last(part.data.images)
+            stored = part.data.images if part.data.scan is None else part.data.scan.stored(part.data.images)
+            arrays[f"{prefix}_images"] = _channels_last(stored)
             arrays[f"{prefix}_labels"] = part.data.codes[:, None]
             arrays["classes"] = np.asarray(part.data.classes, dtype=np.str_)
             if part.name == "train":
@@ -50,8 +84,11 @@ def write_npz(parts: Sequence[Part], directory: Path) -> dict[str, int]:
     return {NPZ_NAME: sum(len(part.data) for part in parts)}
 
 
-def read_npz(directory: Path, split: str) -> tuple[Image, pd.DataFrame]:
-    """Images [n, c, h, w] of one part, and its index: path, position in the file, label, split, synthetic."""
+def read_npz(directory: Path, split: str) -> tuple[Stored, pd.DataFrame]:
+    """Images [n, c, h, w], or volumes [n, 1, d, h, w], of one part, and its index.
+
+    The index has path, position in the file, label, split, synthetic.
+    """
     prefix = NPZ_PREFIX[split]
     with np.load(directory / NPZ_NAME, allow_pickle=False) as arrays:
         images, codes = arrays[f"{prefix}_images"], arrays[f"{prefix}_labels"][:, 0]
@@ -60,7 +97,8 @@ def read_npz(directory: Path, split: str) -> tuple[Image, pd.DataFrame]:
     index = pd.DataFrame(
         {"path": str(directory / NPZ_NAME), "position": np.arange(len(codes)), "label": labels.astype(object)}
     )
-    first = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    # No volume has a side of 3.
+    first = images.transpose(0, 3, 1, 2) if images.ndim == 4 and images.shape[3] == 3 else images[:, None]
     return first, index.assign(split=split, synthetic=synthetic)
 
 
@@ -83,15 +121,17 @@ def _safe(name: str) -> str:
     return f"_{text}" if not text or _RESERVED.fullmatch(text) else text
 
 
-def _write_images(part: Part, data: ImageSet, directory: Path) -> list[dict[str, object]]:
+def _write_images(part: Part, data: ImageSet, directory: Path, encode: Encode) -> list[dict[str, object]]:
     folders = folder_names(data.classes)
     for name in set(data.labels.tolist()):
         (directory / part.name / folders[name]).mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
     for position, (image, label, synthetic) in enumerate(zip(data.images, data.labels, part.synthetic, strict=True)):
-        path = f"{part.name}/{folders[label]}/{'synthetic' if synthetic else 'real'}-{position:06d}.png"
-        text = {"Source": "synthetic", "Comment": f"made by synthgen, run {part.run_id}"} if synthetic else {}
-        (directory / path).write_bytes(encode_png(image, text))
+        stem = f"{part.name}/{folders[label]}/{'synthetic' if synthetic else 'real'}-{position:06d}"
+        files = encode(image, Origin(stem, bool(synthetic), part.run_id, data.scan))
+        for ending, content in files.items():
+            (directory / f"{stem}{ending}").write_bytes(content)
+        path = f"{stem}{next(iter(files))}"
         row = {"path": path, "label": str(label), "split": part.name, "synthetic": bool(synthetic)}
         if data.groups is not None:
             row["group"] = str(data.groups[position]) or None
@@ -99,5 +139,5 @@ def _write_images(part: Part, data: ImageSet, directory: Path) -> list[dict[str,
     return rows
 
 
-def _channels_last(images: Image) -> Image:
+def _channels_last(images: Stored) -> Stored:
     return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)

@@ -1,10 +1,13 @@
 """Reading an emitted dataset, after its files were compared with the manifest."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import pandas as pd
+import pyarrow as pa
 
 from synthgen.datasets import Schema
 from synthgen.errors import DataError, IntegrityError, UsageError, unknown_name
@@ -44,16 +47,29 @@ def load_dataset(path: Path | str, kind: str = "pandas", *, split: str = "train"
         raise UsageError(unknown_name("kind", kind, KINDS), where="load_dataset")
     folder = _dataset_folder(Path(path))
     manifest = verify_manifest(folder)
-    if split not in manifest["parts"]:
-        raise UsageError(unknown_name("split", split, manifest["parts"]), where=str(folder))
-    _warn_unless_passed(manifest, folder)
-    if kind == "torch":
-        from synthgen.exporters import torch_data  # torch costs seconds: only who asks for it pays
+    with _described(folder):
+        if split not in manifest["parts"]:
+            raise UsageError(unknown_name("split", split, manifest["parts"]), where=str(folder))
+        _warn_unless_passed(manifest, folder)
+        if kind == "torch":
+            from synthgen.exporters import torch_data  # torch costs seconds: only who asks for it pays
 
-        return torch_data.labelled_tensors(folder, manifest, split)
-    return (
-        read_table(folder, manifest, split) if manifest["modality"] == "table" else read_index(folder, manifest, split)
-    )
+            return torch_data.labelled_tensors(folder, manifest, split)
+        if manifest["modality"] == "table":
+            return read_table(folder, manifest, split)
+        return read_index(folder, manifest, split)
+
+
+@contextmanager
+def _described(folder: Path) -> Iterator[None]:
+    """Files have their hashes, the manifest has none: what it says of them may be anything."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, pa.ArrowException):
+        message = "manifest.json does not describe the files beside it"
+        raise IntegrityError(
+            message, where=str(folder), hint="the run that emitted the dataset can emit it again"
+        ) from None
 
 
 def read_table(folder: Path, manifest: dict[str, Any], split: str) -> pd.DataFrame:
@@ -65,7 +81,7 @@ def read_table(folder: Path, manifest: dict[str, Any], split: str) -> pd.DataFra
 
 def read_index(folder: Path, manifest: dict[str, Any], split: str) -> pd.DataFrame:
     """Path, label, split and synthetic of each image of one part; with only an npz, the position inside it too."""
-    if "folder" not in manifest["formats"]:
+    if "index.parquet" not in manifest["rows"]:
         return read_npz(folder, split)[1]
     index = pd.read_parquet(folder / INDEX_NAME)
     stated = {item["path"] for item in manifest["files"]}

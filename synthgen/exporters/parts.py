@@ -66,13 +66,18 @@ def _joined_column(real: pd.Series, synthetic: pd.DataFrame) -> pd.Series:
     return pd.concat([kept, missing], ignore_index=True)
 
 
-def _marked(table: Table, synthetic: npt.NDArray[np.bool_]) -> Table:
-    if SYNTHETIC_COLUMN in table.frame.columns:
+def require_free_mark(data: Data) -> None:
+    """Raise DataError when a column has the name of the mark that an emitted dataset gets."""
+    if isinstance(data, Table) and SYNTHETIC_COLUMN in data.frame.columns:
         raise DataError(
             f"the data already has a column {SYNTHETIC_COLUMN!r}, which an emitted dataset needs for its own mark",
             where=SYNTHETIC_COLUMN,
             hint="rename the column, or name it in source.drop",
         )
+
+
+def _marked(table: Table, synthetic: npt.NDArray[np.bool_]) -> Table:
+    require_free_mark(table)
     kinds: Mapping[str, ColumnKind] = {**table.schema.kinds, SYNTHETIC_COLUMN: "boolean"}
     frame = table.frame.assign(**{SYNTHETIC_COLUMN: synthetic})
     return Table(frame, replace(table.schema, kinds=kinds))

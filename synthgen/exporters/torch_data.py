@@ -1,6 +1,7 @@
 """Emitted datasets as torch datasets."""
 
-from collections.abc import Callable
+import glob
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,15 @@ from torch.utils.data import Dataset
 from synthgen.errors import UsageError
 from synthgen.exporters.images import read_npz
 from synthgen.exporters.load import read_index, read_table, schema_of
-from synthgen.exporters.png import Image, decode_png
+from synthgen.exporters.png import decode_png
+from synthgen.scans import Stored
+from synthgen.sources.dicom import read_slice, read_slice_header
+from synthgen.sources.nifti import read_nifti
+from synthgen.sources.scan_files import Numbers, whole_numbers
 
 FloatRows = npt.NDArray[np.float32]
 _SECONDS_PER_DAY = 86_400
+FIRST_SLICE = "-0000.dcm"
 
 
 class LabelledTensors(Dataset[tuple[torch.Tensor, int]]):
@@ -50,8 +56,9 @@ class LabelledTensors(Dataset[tuple[torch.Tensor, int]]):
 def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
     """One part as tensors.
 
-    Images: float32 [c, h, w] in [0, 1]. Tables: float32 [columns], numbers as they are, dates in days since 1970,
-    categories as the position of the value among the sorted values of train; missing and unseen values NaN.
+    Images: float32 [c, h, w] in [0, 1], volumes [1, d, h, w]; in [-1, 1] where numbers have signs.
+    Tables: float32 [columns], numbers as they are, dates in days since 1970, categories as the position of the value
+    among the sorted values of train; missing and unseen values NaN.
     """
     if manifest["modality"] == "images":
         return _images(folder, manifest, split)
@@ -68,9 +75,10 @@ def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> Labe
 
 
 def _images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
-    if "folder" in manifest["formats"]:
+    decode = next((DECODERS[name] for name in manifest["formats"] if name in DECODERS), None)
+    if decode is not None:
         index = read_index(folder, manifest, split)
-        read: Callable[[int], FloatRows] = partial(_png, index["path"].tolist())
+        read: Callable[[int], FloatRows] = partial(_file, index["path"].tolist(), decode)
     else:
         images, index = read_npz(folder, split)
         read = partial(_array, images)
@@ -103,13 +111,41 @@ def _row(rows: FloatRows, index: int) -> FloatRows:
     return np.asarray(rows[index])
 
 
-def _array(images: Image, index: int) -> FloatRows:
+def _array(images: Stored, index: int) -> FloatRows:
     return _scaled(images[index])
 
 
-def _png(paths: list[str], index: int) -> FloatRows:
-    return _scaled(decode_png(Path(paths[index]).read_bytes()))
+def _file(paths: list[str], decode: Callable[[Path], Stored], index: int) -> FloatRows:
+    return _scaled(decode(Path(paths[index])))
 
 
-def _scaled(image: Image) -> FloatRows:
+def _decoded_png(path: Path) -> Stored:
+    return decode_png(path.read_bytes())
+
+
+def _decoded_dicom(path: Path) -> Stored:
+    if not path.name.endswith(FIRST_SLICE):
+        return whole_numbers(_slice(path), path.name)
+    # The first slice of a volume leads to the others.
+    files = sorted(path.parent.glob(f"{glob.escape(path.name.removesuffix(FIRST_SLICE))}-*.dcm"))
+    return whole_numbers(np.concatenate([_slice(file) for file in files])[None], path.name)
+
+
+def _slice(path: Path) -> Numbers:
+    return read_slice(path, read_slice_header(path, path.name)).values
+
+
+def _decoded_nifti(path: Path) -> Stored:
+    values = whole_numbers(read_nifti(path, path.name).values, path.name)
+    return values if values.shape[0] == 1 else values[None]
+
+
+def _scaled(image: Stored) -> FloatRows:
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+DECODERS: Mapping[str, Callable[[Path], Stored]] = {
+    "folder": _decoded_png,
+    "dicom": _decoded_dicom,
+    "nifti": _decoded_nifti,
+}

@@ -1,5 +1,6 @@
 """The training loop of the image GAN. Images shown are the unit; what is read or written happens at a tick."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,10 +14,15 @@ from synthgen.errors import TrainingError
 from synthgen.gan.augment import augment
 from synthgen.gan.batches import Batches
 from synthgen.gan.losses import LOSSES, squared_gradient_norms
-from synthgen.gan.state import TrainingState
+from synthgen.gan.state import Saved, TrainingState
 from synthgen.progress import Tick, report
 
+logger = logging.getLogger(__name__)
+
 _TICKS = 50
+_MAX_ROLLBACKS = 3
+# Sound trainings stay below 100; the first steps with a large gradient penalty come to thousands.
+_EXPLODED = 1e6
 # Every 4 steps: 1.23x faster than every step; the weight makes up for the steps between.
 _PENALTY_EVERY = 4
 # The average follows faster at first, or it would hold on to untrained weights. Source: Karras 2020, arXiv:2006.06676.
@@ -40,9 +46,9 @@ def train(
         keep: saves the state; called at every tick, about every 2 % of the budget.
 
     Raises:
-        TrainingError: a loss is no longer a number.
+        TrainingError: the losses exploded or were no longer numbers, also at lower learning rates.
     """
-    share = budget_share(state, config)
+    share, good = budget_share(state, config), state.copied()
     started = time.monotonic() - state.seconds
     sums = torch.zeros(3, device=state.device)
     before = (state.step, state.seconds)
@@ -65,17 +71,22 @@ def train(
             continue
         steps, seconds = state.step - before[0], state.seconds - before[1]
         shown = steps * config.batch_size
-        numbers = _numbers(state, (sums / steps).tolist(), config)
+        means = (sums / steps).tolist()
+        sums.zero_()
+        before = (state.step, state.seconds)
+        if not (is_sane(means) and state.is_sound()):
+            share, before = _back_to(state, good, config), (state.step, state.seconds)
+            continue
+        numbers = dict(zip(("loss_discriminator", "loss_generator", "accuracy"), means, strict=True))
         if held_out is not None:
             gap = logit_gap(state, batches, held_out)
             state.policy = state.policy.adapted(gap, shown)
             numbers |= {"logit_gap": gap, "augmentation": state.policy.strength}
         state.history.append({"step": state.step, "images": state.images, "seconds": state.seconds, **numbers})
+        good = state.copied()
         report(_tick(state, config, share, shown / seconds, numbers))
         if keep is not None:
             keep(state)
-        sums.zero_()
-        before = (state.step, state.seconds)
 
 
 def discriminator_step(
@@ -188,14 +199,27 @@ def _seen(state: TrainingState, images: Tensor) -> Tensor:
     return augment(images.float(), state.policy, state.rng)
 
 
-def _numbers(state: TrainingState, means: list[float], config: ImageGanConfig) -> dict[str, float]:
-    if not all(math.isfinite(mean) for mean in means):
+def is_sane(losses: Sequence[float]) -> bool:
+    """Whether the mean losses of a tick are numbers of a size that training can have."""
+    return all(math.isfinite(loss) and abs(loss) < _EXPLODED for loss in losses)
+
+
+def _back_to(state: TrainingState, good: Saved, config: ImageGanConfig) -> float:
+    """The share of the budget that is used up where the state now stands: at the last good one."""
+    failed_at = state.images
+    if state.rollbacks >= _MAX_ROLLBACKS:
+        rates = ", ".join(f"{config.learning_rate / 2**times:g}" for times in range(_MAX_ROLLBACKS + 1))
         raise TrainingError(
-            f"training diverged within {state.images} images: a loss is no longer a number",
+            f"training diverged at {failed_at} images: the losses exploded or were no longer numbers, after "
+            f"{_MAX_ROLLBACKS} rollbacks to the last good state, with the learning rates {rates}",
             where="synthesizer.learning_rate",
-            hint=f"lower it (now {config.learning_rate:g}) or raise penalty_gamma (now {config.penalty_gamma:g})",
+            hint=f"set it below {config.learning_rate / 2**_MAX_ROLLBACKS:g} or raise penalty_gamma "
+            f"(now {config.penalty_gamma:g})",
         )
-    return dict(zip(("loss_discriminator", "loss_generator", "accuracy"), means, strict=True))
+    state.roll_back(good)
+    logger.warning("roll back training from_images=%d to_images=%d", failed_at, state.images)
+    state.history.append({"step": state.step, "images": state.images, "rollbacks": state.rollbacks})
+    return budget_share(state, config)
 
 
 def _tick(

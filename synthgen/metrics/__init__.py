@@ -8,17 +8,34 @@ from typing import Literal
 from synthgen.config import PROFILES, Profile
 from synthgen.findings import Family, Finding, NotMeasured
 from synthgen.metrics.evaluation import Evaluation, NotApplicable, NotMeasurable
+from synthgen.metrics.fairness.equalized_odds import equalized_odds_change
+from synthgen.metrics.fairness.group_fidelity import group_fidelity_gap
+from synthgen.metrics.fairness.label_rates import label_rate_shift
+from synthgen.metrics.fairness.representation import representation_ratio
 from synthgen.metrics.fidelity.c2st import c2st_auc
 from synthgen.metrics.fidelity.class_agreement import class_agreement
-from synthgen.metrics.fidelity.coverage import coverage
+from synthgen.metrics.fidelity.coverage import coverage, density
 from synthgen.metrics.fidelity.diversity import intra_class_diversity
-from synthgen.metrics.fidelity.frechet import frechet_ratio
+from synthgen.metrics.fidelity.frechet import frechet_ratio, frechet_ratio_random
+from synthgen.metrics.fidelity.inception import inception_score
+from synthgen.metrics.fidelity.kid import kid
+from synthgen.metrics.fidelity.missingness import missingness_gap
+from synthgen.metrics.fidelity.mode_coverage import mode_coverage
+from synthgen.metrics.fidelity.precision_recall import alpha_precision, beta_recall
+from synthgen.metrics.fidelity.repeated import repeated_rows
 from synthgen.metrics.fidelity.shapes import column_shapes, pair_trends
 from synthgen.metrics.fidelity.validity import validity
+from synthgen.metrics.privacy import image_membership
+from synthgen.metrics.privacy.attribute_inference import attribute_inference
+from synthgen.metrics.privacy.canaries import canary_epsilon
 from synthgen.metrics.privacy.copies import excess_copies
+from synthgen.metrics.privacy.distances import dcr_share, nndr
 from synthgen.metrics.privacy.identifiers import identifier_replay
-from synthgen.metrics.privacy.membership import membership_tpr_at_1pct_fpr
+from synthgen.metrics.privacy.linkability import linkability
+from synthgen.metrics.privacy.membership import membership_share_of_leak, membership_tpr_at_1pct_fpr
+from synthgen.metrics.privacy.membership_rare import membership_rare
 from synthgen.metrics.privacy.near_copies import near_copies
+from synthgen.metrics.privacy.singling_out import singling_out
 from synthgen.metrics.utility import augmentation, images
 from synthgen.metrics.utility.tstr import tstr_gap
 
@@ -50,25 +67,67 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
         "column_shapes": Metric(column_shapes, "fidelity", "Does each column have the shape it has in real data?"),
         "pair_trends": Metric(pair_trends, "fidelity", "Do columns depend on each other as they do in real data?"),
         "c2st_auc": Metric(c2st_auc, "fidelity", "Can a strong classifier tell them from real?"),
+        "alpha_precision": Metric(alpha_precision, "fidelity", "Do they lie only where real rows lie?"),
+        "beta_recall": Metric(beta_recall, "fidelity", "Do they reach all kinds of real rows?"),
+        "repeated_rows": Metric(repeated_rows, "fidelity", "Do rows repeat more often than real ones do?"),
+        "missingness_gap": Metric(missingness_gap, "fidelity", "Are values missing as often, and together?"),
         "identifier_replay": Metric(identifier_replay, "privacy", "Does a real name or number appear?"),
         "excess_copies": Metric(excess_copies, "privacy", "Copies of training rows beyond coincidence?"),
         "membership_tpr_at_1pct_fpr": Metric(
             membership_tpr_at_1pct_fpr, "privacy", "Can an attacker name who was in the data?"
         ),
+        "membership_share_of_leak": Metric(
+            membership_share_of_leak, "privacy", "How much of a known leak is that, beyond rows that cannot leak?"
+        ),
+        "membership_rare": Metric(
+            membership_rare, "privacy", "Can an attacker name the rarest people, or those of a protected group?"
+        ),
+        "dcr_share": Metric(dcr_share, "privacy", "Do rows lie nearer to training rows than to others?"),
+        "nndr": Metric(nndr, "privacy", "Does a row point at one training row alone?"),
+        "attribute_inference": Metric(
+            attribute_inference, "privacy", "Can an attacker guess a secret of those who took part?"
+        ),
+        "singling_out": Metric(
+            singling_out, "privacy", "Does what fits one synthetic row fit one real person?", "full"
+        ),
+        "linkability": Metric(linkability, "privacy", "Do they join two halves of a person's record?", "full"),
+        "canary_epsilon": Metric(
+            canary_epsilon, "privacy", "How much of planted records is provably given away?", "release"
+        ),
         "tstr_gap": Metric(tstr_gap, "utility", "Can a classifier learn from the synthetic rows alone?"),
-        "augmentation_gain": Metric(
-            augmentation.augmentation_gain, "utility", "Does the classifier gain, against every control?"
+        "augmentation_gain": Metric(augmentation.augmentation_gain, "utility", "Does the classifier gain from them?"),
+        "gain_over_controls": Metric(
+            augmentation.gain_over_controls, "utility", "Does it gain as much as by cheaper means?"
+        ),
+        "representation_ratio": Metric(representation_ratio, "fairness", "Has every group its share of the rows?"),
+        "label_rate_shift": Metric(
+            label_rate_shift, "fairness", "Is the label as frequent in every group as in real data?"
+        ),
+        "group_fidelity_gap": Metric(group_fidelity_gap, "fairness", "Is a group modelled worse than the others?"),
+        "equalized_odds_change": Metric(
+            equalized_odds_change, "fairness", "Does the augmented classifier treat groups more differently?"
         ),
     },
     "images": {
         "frechet_ratio": Metric(frechet_ratio, "fidelity", "How far is each class from real, against real from real?"),
+        "frechet_ratio_random": Metric(
+            frechet_ratio_random, "fidelity", "The same, as a network sees it that knows no class?"
+        ),
+        "kid": Metric(kid, "fidelity", "How far are they from real, without the bias of few images?"),
+        "density": Metric(density, "fidelity", "Do they lie where real images lie?"),
         "class_agreement": Metric(class_agreement, "fidelity", "Does each image show the class that was asked for?"),
         "coverage": Metric(coverage, "fidelity", "Do they reach all kinds of real images?"),
+        "mode_coverage": Metric(mode_coverage, "fidelity", "Is a kind of real image missing?"),
         "intra_class_diversity": Metric(intra_class_diversity, "fidelity", "Do they differ as much as real images do?"),
+        "inception_score": Metric(inception_score, "fidelity", "Are they clear and varied to a classifier?", "full"),
         "near_copies": Metric(near_copies, "privacy", "Is a training image recognisable in one of them?"),
-        "augmentation_gain": Metric(
-            images.augmentation_gain, "utility", "Does the classifier gain, against every control?"
+        "membership_tpr_at_1pct_fpr": Metric(
+            image_membership.membership_tpr_at_1pct_fpr,
+            "privacy",
+            "Can an attacker name which images were in the data?",
         ),
+        "augmentation_gain": Metric(images.augmentation_gain, "utility", "Does the classifier gain from them?"),
+        "gain_over_controls": Metric(images.gain_over_controls, "utility", "Does it gain as much as by cheaper means?"),
     },
 }
 

@@ -16,6 +16,8 @@ from synthgen.stats import FloatArray
 T = TypeVar("T")
 
 _PATIENCE = 10
+# Below the largest 32-bit number with room for sums.
+_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ def class_probabilities(
         judge: examples on which the loss must fall: training ends when it has not for `_PATIENCE` rounds, and the
             rounds after its minimum are forgotten.
     """
-    centre = _centre(examples)
-    data = xgboost.QuantileDMatrix(**_matrix(examples, centre))
-    watched = [] if judge is None else [(xgboost.DMatrix(**_matrix(judge, centre)), "judge")]
-    test = xgboost.DMatrix(test_rows - centre, feature_types=list(examples.kinds), enable_categorical=True, nthread=1)
+    scale = _Scale.of(examples)
+    data = xgboost.QuantileDMatrix(**_matrix(examples, scale))
+    watched = [] if judge is None else [(xgboost.DMatrix(**_matrix(judge, scale)), "judge")]
+    kinds = list(examples.kinds)
+    test = xgboost.DMatrix(scale.scaled(test_rows), feature_types=kinds, enable_categorical=True, nthread=1)
     objective = (
         {"objective": "binary:logistic"} if classes == 2 else {"objective": "multi:softprob", "num_class": classes}
     )
@@ -80,20 +83,33 @@ def class_probabilities(
     return np.column_stack([1 - found, found]) if classes == 2 else found
 
 
-def _matrix(examples: Examples, centre: FloatArray) -> dict[str, Any]:
+def _matrix(examples: Examples, scale: "_Scale") -> dict[str, Any]:
     return {
-        "data": examples.rows - centre, "label": examples.target, "weight": examples.weight,
+        "data": scale.scaled(examples.rows), "label": examples.target, "weight": examples.weight,
         "feature_types": list(examples.kinds), "enable_categorical": True, "nthread": 1,
     }  # fmt: skip
 
 
-def _centre(examples: Examples) -> FloatArray:
-    """Middle of the range of each quantity, 0 for a category, float64 [d].
+@dataclass(frozen=True)
+class _Scale:
+    """Middle of the range of each quantity, 0 for a category, and what huge numbers are divided by: float64 [d].
 
-    xgboost keeps 32 bits, in which the seconds since 1970 have steps of two minutes.
+    xgboost keeps 32 bits, in which the seconds since 1970 have steps of two minutes, and nothing is above 3e38.
     """
-    ends = np.nan_to_num([np.fmin.reduce(examples.rows), np.fmax.reduce(examples.rows)])
-    return np.where(np.asarray(examples.kinds) == "q", ends.mean(axis=0), 0.0)
+
+    centre: FloatArray
+    unit: FloatArray
+
+    @classmethod
+    def of(cls, examples: Examples) -> "_Scale":
+        finite = np.where(np.isfinite(examples.rows), examples.rows, np.nan)
+        low, high = np.nan_to_num([np.fmin.reduce(finite), np.fmax.reduce(finite)])
+        # Halved before they are added, which else may overflow.
+        centre = np.where(np.asarray(examples.kinds) == "q", low / 2 + high / 2, 0.0)
+        return cls(centre, np.maximum((high / 2 - low / 2) / _LARGEST, 1.0))
+
+    def scaled(self, rows: FloatArray) -> FloatArray:
+        return np.clip((rows - self.centre) / self.unit, -_LARGEST, _LARGEST)
 
 
 def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from synthgen.canaries import Canaries
 from synthgen.config import EvaluationSize
 from synthgen.datasets import Data, ImageSet, class_counts, take_per_class
 from synthgen.stats import named_rng
@@ -49,6 +50,7 @@ class Evaluation:
         holdout: real rows that nothing has seen; the control of every attack, the test set of every utility number.
         synthetic: the curated rows that are to be emitted.
         probe: rows of the same synthesizer with the class frequencies of train, for train-on-synthetic numbers.
+        canaries: records of which half were trained on besides train; None when none were planted.
         mirror_keeps_label: see ImageSet.
     """
 
@@ -58,6 +60,7 @@ class Evaluation:
     size: EvaluationSize
     seed: int = 0
     probe: Data | None = None
+    canaries: Canaries | None = None
 
     def rng(self, name: str) -> np.random.Generator:
         """The random stream of one metric."""

@@ -17,7 +17,9 @@ Pair = tuple[int, int]
 def dependent_pairs(train: Encoded) -> list[Pair]:
     """The pairs of numeric columns with the largest rank correlations, strongest first."""
     ranks = scipy_stats.rankdata(train.numeric, axis=0, nan_policy="omit")
-    centred = np.nan_to_num(ranks - np.nanmean(ranks, axis=0)) if ranks.size else ranks
+    # A column may have no value at all.
+    means = np.nansum(ranks, axis=0) / np.maximum(np.isfinite(ranks).sum(axis=0), 1)
+    centred = np.nan_to_num(ranks - means)
     norms = np.sqrt(np.square(centred).sum(axis=0))
     strength = {
         (a, b): abs(float(centred[:, a] @ centred[:, b])) / (norms[a] * norms[b])

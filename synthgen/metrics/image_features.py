@@ -4,8 +4,9 @@ A classifier trained on the real images sees wrong labels; a random network with
 modes. Neither sees both, so both are always computed. Nothing is downloaded.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -21,11 +22,11 @@ from synthgen.metrics.image_classifier import (
     fit_judge,
     in_batches,
     pixels,
-    torch_generator,
 )
 
 Features = npt.NDArray[np.float64]
 FeatureFamily = Literal["classifier", "random"]
+FAMILIES: tuple[FeatureFamily, ...] = ("classifier", "random")
 
 # Below this a class says nothing about its distribution.
 MINIMUM_IMAGES = 20
@@ -41,16 +42,22 @@ class ImageSets:
     holdout: ImageSet
     synthetic: ImageSet
 
+    @property
+    def parts(self) -> tuple[ImageSet, ImageSet, ImageSet]:
+        """All three, in this order."""
+        return self.train, self.holdout, self.synthetic
+
 
 @dataclass(frozen=True)
 class FeatureSpace:
     """Features of one family, standardised with mean and deviation of the train images.
 
     Attributes:
-        holdout, synthetic: float64 [n, 64].
+        train, holdout, synthetic: float64 [n, 64].
         axes: float64 [64, 64], principal axes of train as columns, strongest first.
     """
 
+    train: Features
     holdout: Features
     synthetic: Features
     axes: Features
@@ -61,13 +68,29 @@ class ClassRows:
     """Positions of the images of one class."""
 
     name: str
+    train: Index
     holdout: Index
     synthetic: Index
+
+    @property
+    def sides(self) -> tuple[Index, Index, Index]:
+        """All three, in this order."""
+        return self.train, self.holdout, self.synthetic
+
+    @property
+    def fewest(self) -> int:
+        """Images in the smallest of the three sets."""
+        return min(map(len, self.sides))
 
     @property
     def half(self) -> int:
         """Images on each side of a comparison: half of the smaller set."""
         return min(len(self.holdout), len(self.synthetic)) // 2
+
+    def local_halves(self, rounds: int, rng: np.random.Generator) -> Iterator[tuple[Index, Index, Index]]:
+        """The same, as positions among the images of the class."""
+        places = (np.arange(len(side)) for side in (self.holdout, self.synthetic))
+        return ClassRows(self.name, self.train, *places).halves(rounds, rng)
 
     def halves(self, rounds: int, rng: np.random.Generator) -> Iterator[tuple[Index, Index, Index]]:
         """Per round `half` synthetic images, and two disjoint lots of as many held-out ones.
@@ -82,18 +105,47 @@ class ClassRows:
             yield synthetic, real[: self.half], real[self.half : 2 * self.half]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageView:
-    """Features and classes of one evaluation, computed once.
+    """Features and classes of one evaluation, each family computed once, when it is first asked for.
 
     Attributes:
-        classes: those with enough held-out and synthetic images.
-        too_few: names of classes that have synthetic images but not enough to judge.
+        classes: those with enough images on every side.
+        seeds: of the random network and of the classifier.
+        notes: for the detail of every finding: classes that have synthetic images but too few to measure, and how
+            many images the smallest synthesised class has.
     """
 
-    spaces: Mapping[FeatureFamily, FeatureSpace]
+    sets: ImageSets
     classes: tuple[ClassRows, ...]
-    too_few: tuple[str, ...]
+    seeds: tuple[int, int]
+    notes: Mapping[str, object]
+
+    def space(self, family: FeatureFamily) -> FeatureSpace:
+        """The features of that family."""
+        return self._classifier if family == "classifier" else self._random
+
+    @cached_property
+    def chances(self) -> tuple[Features, Features]:
+        """What the classifier of train takes held-out and synthetic images for, float64 [n, classes] each."""
+        holdout, synthetic = (
+            in_batches(self._judge, pixels(part)).softmax(1).double().numpy()
+            for part in (self.sets.holdout, self.sets.synthetic)
+        )
+        return holdout, synthetic
+
+    @cached_property
+    def _judge(self) -> SmallConvNet:
+        return fit_judge(self.sets.train, torch.Generator().manual_seed(self.seeds[1]))
+
+    @cached_property
+    def _classifier(self) -> FeatureSpace:
+        return _space(self._judge, [pixels(part) for part in self.sets.parts])
+
+    @cached_property
+    def _random(self) -> FeatureSpace:
+        network = calibrated_network(self.sets.train, torch.Generator().manual_seed(self.seeds[0]))
+        return _space(network, [pixels(part, at_most_px=RANDOM_PX) for part in self.sets.parts])
 
 
 # Keyed by identity (Evaluation has eq=False), gone with its evaluation.
@@ -121,25 +173,22 @@ def image_view(evaluation: Evaluation) -> ImageView:
     return _VIEWS[evaluation]
 
 
+def fewest_images(synthetic: ImageSet) -> int:
+    """Images of the smallest class that was synthesised; gates give no verdict on fewer than 200."""
+    return min(count for count in class_counts(synthetic).values() if count)
+
+
 def _look(evaluation: Evaluation) -> ImageView:
     whole = image_sets(evaluation)
-    sets = ImageSets(*(_at_most(evaluation, part) for part in (whole.train, whole.holdout, whole.synthetic)))
-    rows = [
-        ClassRows(name, class_rows(sets.holdout, name), class_rows(sets.synthetic, name)) for name in sets.train.classes
-    ]
-    enough = tuple(item for item in rows if item.half * 2 >= MINIMUM_IMAGES)
+    sets = ImageSets(*(_at_most(evaluation, part) for part in whole.parts))
+    rows = [ClassRows(name, *(class_rows(part, name) for part in sets.parts)) for name in sets.train.classes]
+    enough = tuple(item for item in rows if item.fewest >= MINIMUM_IMAGES)
     if not enough:
         raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
-    parts = sets.train, sets.holdout, sets.synthetic
-    generator = torch_generator(evaluation.rng("image-features"))
-    fine = [pixels(part, at_most_px=RANDOM_PX) for part in parts]
-    random = _calibrated(build_network(fine[0], len(sets.train.classes), generator), fine[0])
-    spaces: dict[FeatureFamily, FeatureSpace] = {
-        "classifier": _space(fit_judge(sets.train, generator), [pixels(part) for part in parts]),
-        "random": _space(random, fine),
-    }
-    too_few = tuple(item.name for item in rows if len(item.synthetic) and item not in enough)
-    return ImageView(spaces, enough, too_few)
+    first, second = evaluation.rng("image-features").integers(2**63, size=2).tolist()
+    too_few = [item.name for item in rows if len(item.synthetic) and item not in enough]
+    notes = {"too_few": too_few, "fewest_images": fewest_images(whole.synthetic)}
+    return ImageView(sets, enough, (first, second), notes)
 
 
 def _images(data: Data) -> ImageSet:
@@ -162,7 +211,10 @@ def _at_most(evaluation: Evaluation, data: ImageSet) -> ImageSet:
 
 
 @torch.no_grad()
-def _calibrated(network: SmallConvNet, images: torch.Tensor) -> SmallConvNet:
+def calibrated_network(data: ImageSet, generator: torch.Generator) -> SmallConvNet:
+    """An untrained network whose batch norms know the statistics of these images at up to 64 px."""
+    images = pixels(data, at_most_px=RANDOM_PX)
+    network = build_network(images, len(data.classes), generator)
     # Random weights shift and scale the output of every layer; statistics of real images put it back to mean 0, norm 1.
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -173,11 +225,16 @@ def _calibrated(network: SmallConvNet, images: torch.Tensor) -> SmallConvNet:
     return network.eval()
 
 
-def _space(network: SmallConvNet, images: list[torch.Tensor]) -> FeatureSpace:
-    train, holdout, synthetic = (in_batches(network.features, part).double().numpy() for part in images)
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
+def standardised_features(network: SmallConvNet, parts: Sequence[torch.Tensor]) -> list[Features]:
+    """Features of each part, float64 [n, 64], at mean 0 and deviation 1 of the first part."""
+    features = [in_batches(network.features, part).double().numpy() for part in parts]
+    mean, deviation = features[0].mean(axis=0), features[0].std(axis=0)
     # A feature that is constant on real images must not divide by zero, nor blow up what is new in synthetic ones.
     scale = np.where(deviation > 1e-3 * deviation.max(), deviation, deviation.max() + 1e-12)
-    train, holdout, synthetic = ((part - mean) / scale for part in (train, holdout, synthetic))
+    return [(part - mean) / scale for part in features]
+
+
+def _space(network: SmallConvNet, images: list[torch.Tensor]) -> FeatureSpace:
+    train, holdout, synthetic = standardised_features(network, images)
     _, axes = np.linalg.eigh(np.cov(train, rowvar=False))
-    return FeatureSpace(holdout, synthetic, axes=axes[:, ::-1])
+    return FeatureSpace(train, holdout, synthetic, axes=axes[:, ::-1])

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from synthgen.reports.columns import MISSING, OTHER, Binned, ColumnFit, PairFit
 from synthgen.reports.figures import Drawing, Grid, heat_pair, histogram
 
@@ -22,14 +24,18 @@ class Bar:
 
 @dataclass(frozen=True)
 class ColumnCard:
-    """One column drawn: a histogram for numbers and dates, bars for categories. Shares in [0, 1]."""
+    """One column drawn: a histogram for numbers and dates, bars for categories. Shares in [0, 1].
+
+    Attributes:
+        missing_real: None when it is not shown, since too few rows stand behind it.
+    """
 
     name: str
     difference: float
     reference: float | None
     drawing: Drawing | None
     bars: Sequence[Bar]
-    missing_real: float
+    missing_real: float | None
     missing_synthetic: float
 
 
@@ -46,12 +52,20 @@ class PairCard:
 
 def column_cards(fits: Sequence[ColumnFit]) -> list[ColumnCard]:
     """The columns that differ most."""
-    return [_column_card(fit) for fit in fits[:SHOWN]]
+    return [_column_card(fit) for fit in fits if len(_shown_cells(fit)) > 1][:SHOWN]
 
 
 def pair_cards(pairs: Sequence[PairFit]) -> list[PairCard]:
-    """The pairs whose dependence differs most."""
-    return [_pair_card(pair) for pair in pairs[:SHOWN]]
+    """The pairs that have something to draw."""
+    return [_pair_card(pair) for pair in pairs if np.isfinite(pair.real[_named(pair)]).any()]
+
+
+def _named(pair: PairFit) -> tuple[slice, slice]:
+    return slice(len(_named_cells(pair.first))), slice(len(_named_cells(pair.second)))
+
+
+def _shown_cells(fit: ColumnFit) -> Sequence[str]:
+    return [name for name in fit.column.cells if name != MISSING]
 
 
 def _column_card(fit: ColumnFit) -> ColumnCard:
@@ -66,23 +80,22 @@ def _column_card(fit: ColumnFit) -> ColumnCard:
         reference=fit.reference,
         drawing=drawing,
         bars=_bars(fit) if drawing is None else (),
-        missing_real=float(fit.real[-1]),
+        missing_real=None if np.isnan(fit.real[-1]) else float(fit.real[-1]),
         missing_synthetic=float(fit.synthetic[-1]),
     )
 
 
 def _bars(fit: ColumnFit) -> list[Bar]:
-    longest = max(float(fit.real.max()), float(fit.synthetic.max()), 1e-9)
+    longest = max(float(np.nanmax(fit.real)), float(fit.synthetic.max()), 1e-9)
     return [
         Bar(name, real, made, 100 * real / longest, 100 * made / longest)
         for name, real, made in zip(fit.column.cells, fit.real.tolist(), fit.synthetic.tolist(), strict=True)
-        if name not in (OTHER, MISSING) or real + made > 0
+        if (name not in (OTHER, MISSING) or real + made > 0) and not np.isnan(real)
     ]
 
 
 def _pair_card(pair: PairFit) -> PairCard:
-    first, second = _named_cells(pair.first), _named_cells(pair.second)
-    kept = slice(len(first)), slice(len(second))
+    first, second, kept = _named_cells(pair.first), _named_cells(pair.second), _named(pair)
     alt = f"Joint distribution of {pair.first.name} and {pair.second.name}, real on the left, synthetic on the right."
     drawing = heat_pair(Grid(pair.real[kept], first, second), Grid(pair.synthetic[kept], first, second), alt)
     return PairCard(pair.first.name, pair.second.name, pair.difference, pair.reference, drawing)

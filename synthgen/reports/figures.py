@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,7 +62,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Grid:
-    """Shares of rows in the cells of two columns, float64 [rows, columns], and the names of the cells."""
+    """Shares of rows in the cells of two columns, float64 [rows, columns], NaN = blank, and the names of the cells."""
 
     shares: FloatArray
     row_names: Sequence[str]
@@ -72,12 +73,15 @@ def histogram(edges: FloatArray, real: FloatArray, synthetic: FloatArray, alt: s
     """Shares of rows per bin, float64 [bins]: real filled, synthetic as an outline. Dates in days since 1970."""
     with _style():
         figure, axes = _canvas(440, 170)
-        axes.stairs(100 * real, edges, fill=True, color=REAL, alpha=0.55)
-        axes.stairs(100 * synthetic, edges, color=SYNTHETIC, linewidth=1.8)
-        axes.set_ylabel("% of rows")
+        widths = np.diff(edges) / np.diff(edges).min()  # the area of a bar is its share
+        axes.stairs(100 * real / widths, edges, fill=True, color=REAL, alpha=0.55)
+        axes.stairs(100 * synthetic / widths, edges, color=SYNTHETIC, linewidth=1.8)
+        axes.set_ylabel("% of rows" if np.allclose(widths, 1) else "% of rows per width\nof narrowest bar")
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlim(edges[0], edges[-1])
+        if np.all(edges % 1 == 0.5):  # one bar for each whole number
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if dates:
             locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]  # matplotlib.dates has no types
             axes.xaxis.set_major_locator(locator)
@@ -90,7 +94,7 @@ def heat_pair(real: Grid, synthetic: Grid, alt: str) -> Drawing:
     """Two columns at once: shares of real rows on the left, of synthetic rows on the right, on one scale."""
     with _style():
         figure = _figure(440, 215)
-        top = max(float(real.shares.max()), float(synthetic.shares.max()), 1e-9)
+        top = max(float(np.nanmax(real.shares)), float(synthetic.shares.max()), 1e-9)
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, grid, title, colour in (
             (left, real, "real", REAL),

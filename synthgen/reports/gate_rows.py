@@ -1,9 +1,9 @@
-"""The table of gates: one row for each rule, the required ones first."""
+"""The table of gates: one row for each rule, the required ones first, and of those the worst."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from synthgen.findings import Finding, Judgement, Report, Verdict
+from synthgen.findings import SEVERITY, Finding, Judgement, Report, Verdict
 from synthgen.reports.words import (
     SYMBOLS,
     TONES,
@@ -33,8 +33,8 @@ class GateRow:
 
 
 def gate_rows(report: Report) -> list[GateRow]:
-    """Rows in the order of the rules, the required ones first."""
-    ordered = sorted(report.judgements, key=lambda judgement: not judgement.required)
+    """The required rows, the worst first: what decides is on the first screen. Then the others, the worst first."""
+    ordered = sorted(report.judgements, key=lambda item: (not item.required, -SEVERITY.index(item.verdict)))
     return [_row(judgement, report.finding(judgement.metric)) for judgement in ordered]
 
 
@@ -70,5 +70,6 @@ def _plain(judgement: Judgement) -> str:
 
 
 def _detail_note(finding: Finding | None) -> str:
-    worst = finding.detail.get("worst_class") if finding else None
-    return f"worst class: {worst}" if worst is not None else ""
+    named = {"worst_class": "worst class", "worst_group": "worst group"}
+    detail = finding.detail if finding else {}
+    return ", ".join(f"{words}: {detail[name]}" for name, words in named.items() if name in detail)

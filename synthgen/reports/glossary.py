@@ -8,8 +8,8 @@ from synthgen.reports.words import words_of
 
 NEVER_TESTED: Sequence[str] = (
     "Linkage with data from elsewhere: nobody tried to join these rows with another source.",
-    "Formal privacy: the model was trained without differential privacy, so no guarantee holds against attacks "
-    "that were not tried.",
+    "Formal privacy: these are attacks that were tried. Of others they say nothing; only differential privacy of the "
+    "model would.",
     "Another time or place: the held-out rows come from the same source as the training rows.",
     "Other classifiers: the gain was measured with one kind of classifier. Yours may gain more, less or nothing.",
     "Meaning: no expert looked at the rows. A row can be typical in every number and still make no sense.",
@@ -37,8 +37,18 @@ REFERENCES: Sequence[str] = (
     "Lopez-Paz and Oquab 2017, arXiv:1610.06545: classifier two-sample test.",
     "Heusel 2017, arXiv:1706.08500: Fréchet distance in feature space.",
     "Naeem 2020, arXiv:2002.09797: density and coverage.",
+    "Binkowski 2018, arXiv:1801.01401: kernel distance. Salimans 2016, arXiv:1606.03498: inception score.",
+    "Przyborowski and Wilenski 1940: interval of the ratio of two rare rates.",
+    "Alaa 2022, arXiv:2102.08921; Zhao and Saligrama 2009, arXiv:0910.5461: precision and recall of rows.",
+    "Korn and Graubard 1998: intervals of rates of dependent rows.",
     "Chen 2020, arXiv:1909.03935; van Breugel 2023, arXiv:2302.12580: membership inference on synthetic data.",
+    "Stadler 2022, arXiv:2011.07018; Meeus 2023, arXiv:2306.10308: rare people are named first.",
+    "Holm 1979; Wilks 1941; Fieller 1954: many tests at once, tolerance limits, the interval of a ratio.",
+    "Zhao 2021, arXiv:2102.08369: distance to the closest record, nearest neighbour distance ratio.",
+    "Steinke, Nasr and Jagielski 2023, arXiv:2305.08846: privacy audit with planted records in one training.",
+    "Giomi 2023, arXiv:2211.10459: singling out, linkability and inference; Fieller 1954: interval of a ratio.",
     "Esteban 2017, arXiv:1706.02633: train on synthetic, test on real.",
+    "Hardt 2016, arXiv:1610.02413: equalized odds. Katz 1978: interval of a ratio. Berger 1982: the worst of several.",
     "Gebru 2021, arXiv:1803.09010: datasheets for datasets.",
 )
 

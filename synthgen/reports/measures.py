@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from synthgen.errors import name_list
 from synthgen.findings import Family, Finding, Report
 from synthgen.reports.figures import Drawing, Estimate, intervals
 from synthgen.reports.gate_rows import GateRow, finding_row
@@ -90,6 +91,20 @@ def _sentence(finding: Finding) -> str:
             )
         case "membership_tpr_at_1pct_fpr":
             return f"At 1 wrong accusation in 100, an attacker names {value} of the training rows; blind guessing, 1 %."
+        case "attribute_inference":
+            return (
+                f"Knowing all else, an attacker is right about {detail['secret']!r} of "
+                f"{shown_number(detail['right_about_members'], 'percent')} of the participants, and of "
+                f"{shown_number(detail['right_about_strangers'], 'percent')} of people who did not take part."
+            )
+        case "canary_epsilon":
+            return _canaries(finding)
+        case "equalized_odds_change":
+            return (
+                f"Against real rows as they are, the largest gap between groups of {detail['worst_group']} changes by "
+                f"{shown_number(detail['against_real'], 'points')} points with this data, and by "
+                f"{shown_number(detail['control_against_real'], 'points')} with duplicated real rows instead."
+            )
         case "near_copies" if "flagged" in detail:
             return (
                 f"{detail['flagged']:,} of {finding.n:,} synthetic images look more like a training image than "
@@ -97,7 +112,12 @@ def _sentence(finding: Finding) -> str:
             )
         case "identifier_replay":
             note = detail.get("note")
-            return f"Nothing to replay: {note}." if note else f"{value} of the synthetic rows hold a real identifier."
+            numbered = name_list(detail.get("row_numbers", ()))
+            own = f" Column {numbered} only numbers the synthetic rows." if numbered else ""
+            found = (
+                f"Nothing to replay: {note}." if note else f"{value} real identifiers stand among the synthetic rows."
+            )
+            return found + own
         case "c2st_auc" if "formula_auc" in detail:
             return (
                 f"With differences and ratios of columns as extra evidence it reaches {detail['formula_auc']:.3f} "
@@ -105,6 +125,18 @@ def _sentence(finding: Finding) -> str:
             )
         case _:
             return ""
+
+
+def _canaries(finding: Finding) -> str:
+    detail = finding.detail
+    proof = f"this proves a leak of epsilon {finding.low:.2f}" if finding.low else "this proves no leak"
+    claim = f", with delta {detail['delta']:g}" if detail["delta"] else ""
+    copied = detail["copied_planted"] + detail["copied_held_back"]
+    dropped = f" Rows that equal {copied:,} of them were drawn and never emitted; here they count." if copied else ""
+    return (
+        f"Of {detail['canaries']:,} made-up records {detail['planted']:,} were trained on. Of {detail['guesses']:,} "
+        f"guesses which, {detail['right']:,} are right: {proof}{claim}. A stronger attack may prove more.{dropped}"
+    )
 
 
 def _controls(finding: Finding) -> Drawing | None:
@@ -115,8 +147,13 @@ def _controls(finding: Finding) -> Drawing | None:
     rows += [_point(name, finding.detail[key]) for key, name in known.items()]
     if finding.reference is not None:
         rows.append(_point("unseen real rows", finding.reference))
-    alt = "Share of people named: this data beside columns drawn alone, which cannot leak, and a known leak."
-    return intervals(_from_leak(rows), "% of people named; dashed: blind guessing", alt, mark=1.0)
+    what, zero, mark = (
+        ("secrets guessed for taking part", "no leak", 0.0)
+        if finding.metric == "attribute_inference"
+        else ("people named", "blind guessing", 1.0)
+    )
+    alt = f"Share of {what}: this data beside columns drawn alone, which cannot leak, and a known leak."
+    return intervals(_from_leak(rows), f"% of {what}; dashed: {zero}", alt, mark=mark)
 
 
 def _from_leak(rows: Sequence[Estimate]) -> list[Estimate]:

@@ -6,9 +6,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from synthgen.datasets import Data, ImageSet, Table
 from synthgen.findings import Report
-from synthgen.reports import fidelity, glossary, measures, provenance, released, training
+from synthgen.reports import fairness, fidelity, glossary, measures, provenance, released, training
 from synthgen.reports.choice import arm_rows
-from synthgen.reports.columns import ColumnFit, Sides, column_fits, pair_fits, sides_of
+from synthgen.reports.columns import RARE_ROWS, ColumnFit, Sides, column_fits, pair_fits, sides_of
+from synthgen.reports.disclosure import FEWEST, shared_report
 from synthgen.reports.gate_rows import gate_rows
 from synthgen.reports.headline import headline
 from synthgen.reports.material import Material
@@ -16,27 +17,39 @@ from synthgen.reports.pictures import ClassPictures, class_pictures
 from synthgen.reports.words import SYMBOLS, TONES, question_of
 
 
-def render(report: Report, material: Material) -> str:
-    """The page as HTML, the same bytes for the same input."""
-    environment = Environment(
+def environment() -> Environment:
+    """The templates of all pages."""
+    return Environment(
         loader=PackageLoader("synthgen.reports", "."),
         autoescape=True,  # off by default: an <img onerror> in a column name came through raw
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        title=_title(report, material),
-        headline=headline(report, emitted=material.emitted),
-        tone=TONES[report.verdict],
-        symbol=SYMBOLS[report.verdict],
-        gates=gate_rows(report),
-        question_of=question_of,
-        is_image=isinstance(material.train, ImageSet),
-        **_measured(report),
-        **_data(report, material),
-        **_origin(report, material),
+
+
+def render(report: Report, material: Material, *, shared: bool = False) -> str:
+    """The page as HTML, the same bytes for the same input; for `shared` see `reports.disclosure`."""
+    report = shared_report(report, material) if shared else report
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            shared=shared,
+            is_audit=material.config is None,
+            fewest=FEWEST if shared else RARE_ROWS,
+            title=_title(report, material),
+            headline=headline(report, emitted=material.emitted),
+            tone=TONES[report.verdict],
+            symbol=SYMBOLS[report.verdict],
+            gates=gate_rows(report),
+            question_of=question_of,
+            is_image=isinstance(material.train, ImageSet),
+            **_measured(report),
+            **_data(report, material, shared=shared),
+            **_origin(report, material, shared=shared),
+        )
     )
 
 
@@ -65,20 +78,22 @@ def _measured(report: Report) -> dict[str, object]:
     }
 
 
-def _data(report: Report, material: Material) -> dict[str, object]:
+def _data(report: Report, material: Material, *, shared: bool) -> dict[str, object]:
     train, synthetic = material.train, material.synthetic
-    fits, sides = _fits(material)
+    fits, sides = _fits(material, shared=shared)
     return {
         "parts": released.part_sizes(report, material),
-        "classes": released.class_bars(material),
+        "classes": released.class_bars(material, shared=shared),
         "hidden_classes": max(0, len(train.classes) - released.SHOWN_CLASSES),
-        "columns": released.column_rows(material, fits),
+        "columns": released.column_rows(material, fits, shared=shared),
         "hidden_columns": max(0, len(train.schema.kinds) - released.SHOWN_COLUMNS) if isinstance(train, Table) else 0,
-        "groups": released.group_rows(material),
+        "groups": released.group_rows(material, shared=shared),
+        "group_tables": fairness.group_tables(report, shared=shared),
         "column_cards": fidelity.column_cards(fits),
-        "pair_cards": fidelity.pair_cards(pair_fits(fits, sides)) if sides else [],
+        "pair_cards": fidelity.pair_cards(pair_fits(fits, sides, shown=fidelity.SHOWN, shared=shared)) if sides else [],
         "real_name": "training rows" if material.holdout is None else "held-out rows",
-        "pictures": _pictures(train, synthetic),
+        # A synthetic image may be a copy of a real one.
+        "pictures": [] if shared else _pictures(train, synthetic),
         "has_holdout": material.holdout is not None,
     }
 
@@ -89,22 +104,23 @@ def _pictures(train: Data, synthetic: Data) -> list[ClassPictures]:
     return []
 
 
-def _fits(material: Material) -> tuple[list[ColumnFit], Sides | None]:
+def _fits(material: Material, *, shared: bool) -> tuple[list[ColumnFit], Sides | None]:
     train, holdout, synthetic = material.train, material.holdout, material.synthetic
     if not isinstance(train, Table) or not isinstance(synthetic, Table) or len(synthetic) == 0:
         return [], None
     sides = sides_of(train, holdout if isinstance(holdout, Table) else None, synthetic)
-    return column_fits(sides), sides
+    return column_fits(sides, shared=shared), sides
 
 
-def _origin(report: Report, material: Material) -> dict[str, object]:
+def _origin(report: Report, material: Material, *, shared: bool) -> dict[str, object]:
     return {
-        "facts": provenance.first_facts(report, material),
+        "facts": provenance.first_facts(report, material, shared=shared),
         "all_facts": provenance.all_facts(report),
         "stage_times": provenance.stage_times(material),
-        "config_text": provenance.config_text(material),
+        # It has paths, and values in constraints.
+        "config_text": None if shared else provenance.config_text(material),
         "command": provenance.command_of(material),
-        "curation": material.curation,
+        "curation": {key: item for key, item in material.curation.items() if not (shared and "per_class" in key)},
         "candidates": arm_rows(material.choice),
         "training": training.training_drawings(material.history),
         # Its name alone: the page may travel, and the path would tell of the machine.

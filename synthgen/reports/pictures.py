@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,11 +43,16 @@ class ClassPictures:
 
 
 def class_pictures(train: ImageSet, synthetic: ImageSet) -> list[ClassPictures]:
-    """Three strips for each class with synthetic images, at most `SHOWN_CLASSES` of them."""
+    """Three strips for each class with synthetic images, at most `SHOWN_CLASSES` of them; the middle of volumes."""
+    train, synthetic = _middle(train), _middle(synthetic)
     names = [name for name, count in class_counts(synthetic).items() if count][:SHOWN_CLASSES]
     side = _side(train, len(names))
     small = _thumbnails(train, _COMPARED_PX).reshape(len(train), -1)
     return [_pictures(name, train, synthetic, small, side) for name in names]
+
+
+def _middle(data: ImageSet) -> ImageSet:
+    return replace(data, images=data.images[:, :, data.images.shape[2] // 2]) if data.is_volumes else data
 
 
 def _pictures(name: str, train: ImageSet, synthetic: ImageSet, small: Pixels, side: int) -> ClassPictures:

@@ -1,19 +1,16 @@
 """Where the numbers come from, and the one command that makes them again."""
 
-import re
 from collections.abc import Mapping
 
 import yaml
 
 from synthgen.findings import Report, Verdict
+from synthgen.redaction import redacted
 from synthgen.reports.material import Material
 from synthgen.reports.words import shown_duration
 
-_CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
-_SECRET_PARAMETERS = re.compile(r"((?:password|passwd|secret|token|signature|sig|api_?key)=)[^&\s]+", re.IGNORECASE)
 
-
-def first_facts(report: Report, material: Material) -> list[tuple[str, str]]:
+def first_facts(report: Report, material: Material, *, shared: bool = False) -> list[tuple[str, str]]:
     """The line under the headline: run, data, date, model, time, gates."""
     known = report.provenance
     required = [judgement.verdict == Verdict.PASS for judgement in report.judgements if judgement.required]
@@ -26,6 +23,7 @@ def first_facts(report: Report, material: Material) -> list[tuple[str, str]]:
         "time": shown_duration(sum(material.seconds.values())) if material.seconds else None,
         "required checks passed": f"{sum(required)} of {len(required)}",
         "privacy": _privacy(report),
+        "version": "to hand on: aggregates only" if shared else "for use inside the house",
     }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
 
@@ -55,11 +53,6 @@ def command_of(material: Material) -> str:
     return "synthgen audit --train TRAIN --synthetic SYNTHETIC" + (
         " --holdout HOLDOUT" if material.holdout is not None else ""
     )
-
-
-def redacted(text: str) -> str:
-    """The text with user names, passwords and tokens in addresses blacked out."""
-    return _SECRET_PARAMETERS.sub(r"\1[hidden]", _CREDENTIALS.sub(r"\1[hidden]@", text))
 
 
 def _promise(report: Report) -> str | None:

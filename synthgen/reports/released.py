@@ -1,13 +1,14 @@
 """What was released: rows, class balance, columns, groups."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from synthgen.datasets import Table, class_counts
 from synthgen.findings import Report
-from synthgen.reports.columns import RARE_ROWS, ColumnFit
+from synthgen.reports.columns import OTHER, RARE_ROWS, ColumnFit
+from synthgen.reports.disclosure import FEWEST, kept_names, shared_count
 from synthgen.reports.material import Material
 
 SHOWN_CLASSES, SHOWN_COLUMNS, SHOWN_GROUPS = 30, 100, 12
@@ -31,7 +32,7 @@ class ColumnRow:
     name: str
     kind: str
     role: str
-    missing_real: float
+    missing_real: float | None
     missing_synthetic: float | None
     difference: float | None
     reference: float | None
@@ -47,11 +48,14 @@ class GroupRow:
     after: float
 
 
-def class_bars(material: Material) -> list[ClassBar]:
-    """Train's classes, largest first; a table without a label has none."""
+def class_bars(material: Material, *, shared: bool = False) -> list[ClassBar]:
+    """Train's classes, largest first; a table without a label has none. Rare ones of a shared page are one bar."""
     if isinstance(material.train, Table) and material.train.schema.label is None:
         return []
     real, made = class_counts(material.train), class_counts(material.synthetic)
+    if shared:
+        kept = kept_names(real, at_most=len(real))
+        real, made = _pooled(real, kept, FEWEST), _pooled(made, kept, 1)
     totals = {name: count + made.get(name, 0) for name, count in real.items()}
     longest = max(totals.values(), default=0) or 1
     ordered = sorted(real, key=lambda name: (-real[name], name))[:SHOWN_CLASSES]
@@ -59,6 +63,11 @@ def class_bars(material: Material) -> list[ClassBar]:
         ClassBar(name, real[name], made.get(name, 0), 100 * real[name] / longest, 100 * made.get(name, 0) / longest)
         for name in ordered
     ]
+
+
+def _pooled(counts: Mapping[str, int], kept: Sequence[str], fewest: int) -> dict[str, int]:
+    rest = sum(count for name, count in counts.items() if name not in kept)
+    return {**{name: counts.get(name, 0) for name in kept}, **({OTHER: rest} if rest >= fewest else {})}
 
 
 def part_sizes(report: Report, material: Material) -> list[tuple[str, int, int]]:
@@ -72,7 +81,7 @@ def part_sizes(report: Report, material: Material) -> list[tuple[str, int, int]]
     return sizes
 
 
-def column_rows(material: Material, fits: Sequence[ColumnFit]) -> list[ColumnRow]:
+def column_rows(material: Material, fits: Sequence[ColumnFit], *, shared: bool = False) -> list[ColumnRow]:
     """Every column of a table in its own order, at most `SHOWN_COLUMNS`."""
     if not isinstance(material.train, Table) or not isinstance(material.synthetic, Table):
         return []
@@ -83,13 +92,18 @@ def column_rows(material: Material, fits: Sequence[ColumnFit]) -> list[ColumnRow
             name=name,
             kind=kind,
             role=_role(name, material.train),
-            missing_real=float(material.train.frame[name].isna().mean()),
+            missing_real=_missing(material.train.frame[name], shared=shared),
             missing_synthetic=float(made[name].isna().mean()) if name in made and len(made) else None,
             difference=fit_of[name].difference if name in fit_of else None,
             reference=fit_of[name].reference if name in fit_of else None,
         )
         for name, kind in list(material.train.schema.kinds.items())[:SHOWN_COLUMNS]
     ]
+
+
+def _missing(column: pd.Series, *, shared: bool) -> float | None:
+    rows = int(column.isna().sum())
+    return None if shared and shared_count(rows) is None else rows / max(1, len(column))
 
 
 def _role(name: str, table: Table) -> str:
@@ -104,18 +118,19 @@ def _role(name: str, table: Table) -> str:
     return ", ".join(roles) or "feature"
 
 
-def group_rows(material: Material) -> list[GroupRow]:
-    """Each protected column's groups of at least `RARE_ROWS` training rows, before and after."""
+def group_rows(material: Material, *, shared: bool = False) -> list[GroupRow]:
+    """Each protected column's groups of at least `RARE_ROWS` training rows (shared: `FEWEST`), before and after."""
     train, made = material.train, material.synthetic
     if not isinstance(train, Table) or not isinstance(made, Table):
         return []
     names = [name for name in train.schema.protected if name in made.frame]
-    return [row for name in names for row in _groups(name, train.frame[name], made.frame[name])]
+    fewest = FEWEST if shared else RARE_ROWS
+    return [row for name in names for row in _groups(name, train.frame[name], made.frame[name], fewest)]
 
 
-def _groups(name: str, real: pd.Series, made: pd.Series) -> list[GroupRow]:
+def _groups(name: str, real: pd.Series, made: pd.Series, fewest: int) -> list[GroupRow]:
     before, synthetic = real.astype(str).value_counts(), made.astype(str).value_counts()
-    kept = before[before >= RARE_ROWS].head(SHOWN_GROUPS)
+    kept = before[before >= fewest].head(SHOWN_GROUPS)
     total = max(1, len(real) + len(made))
     return [
         GroupRow(name, str(group), count / len(real), (count + int(synthetic.get(group, 0))) / total)

@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from synthgen.stats import FloatArray
 
+# Numbers the rows of the file from 0 while they are read; no column of a table may have a blank name.
+ROW = ""
 _BATCH_CELLS, _MAX_BATCH_ROWS = 200_000, 65_536
 
 

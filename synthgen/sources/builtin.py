@@ -1,7 +1,7 @@
 """Real datasets that come inside the dependencies, for a first run without any file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def mnist_5k() -> Ingested:
 def _digit_images(pixels: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Ingested:
     images = np.ascontiguousarray(pixels[:, None].astype(np.uint8))
     data = ImageSet(images, labels.astype(np.int64), tuple("0123456789"))
-    return Ingested(data, problems=image_problems(data))
+    return Ingested(data, problems=[asdict(problem) for problem in image_problems(data)])
 
 
 BUILTINS: Mapping[BuiltinName, Callable[[], Ingested]] = {

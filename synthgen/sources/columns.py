@@ -12,12 +12,15 @@ MIN_ROWS_FOR_UNIQUE = 50
 MAX_CATEGORIES = 10_000
 # The square of a larger number is beyond float64, and so is every variance.
 MAX_NUMBER = 1e150
+# Whole numbers further apart are hashes or codes; the encoding counts them in int64 with room for a rounding.
+MAX_SPAN = 2**62
 
 
 def check_column(column: pd.Series, kind: ColumnKind, *, declared: bool, file: str) -> None:
     """Raise DataError for infinite or huge numbers, numbers written as text, names and other near-unique texts."""
     if kind in ("numeric", "integer"):
         _check_numbers(column, file)
+        _check_span(column, file)
     if kind == "categorical" and pd.api.types.is_string_dtype(column.dtype):
         if not declared:
             _check_numbers_as_text(column, file)
@@ -31,9 +34,21 @@ def _check_numbers(column: pd.Series, file: str) -> None:
         (np.abs(values) > MAX_NUMBER, f"values above {MAX_NUMBER:g}"),
     ):
         if bad.any():
-            first = int(np.flatnonzero(bad)[0]) + 1
+            first = int(column.index[bad][0]) + 1
             message = f"column {column.name!r} of {file!r} has {int(bad.sum()):,} {what} (the first in row {first})"
             raise DataError(message, where=file, hint="leave the cell empty where the value is not known")
+
+
+def _check_span(column: pd.Series, file: str) -> None:
+    present = column.dropna()
+    if (
+        pd.api.types.is_integer_dtype(column.dtype)
+        and len(present)
+        and int(present.max()) - int(present.min()) > MAX_SPAN
+    ):
+        message = f"column {column.name!r} of {file!r} has whole numbers that are more than 2^62 apart"
+        hint = f"name {column.name!r} under ids if it identifies a row, else under drop"
+        raise DataError(message, where=file, hint=hint)
 
 
 def _check_numbers_as_text(column: pd.Series, file: str) -> None:
@@ -47,9 +62,9 @@ def _check_numbers_as_text(column: pd.Series, file: str) -> None:
     padded = values.str.fullmatch(ZERO_PADDED).any()
     texts, total = int(counts[~readable].sum()), int(counts.sum())
     if texts and not padded and texts <= total / 2:
-        first = int(np.flatnonzero(column.isin(values[~readable]))[0]) + 1
+        first = int(column.index[column.isin(values[~readable])][0]) + 1
         message = f"column {column.name!r} of {file!r} mixes numbers and text: {texts:,} of {total:,} values are text"
-        hint = f"empty these cells, or say types: {{{column.name}: categorical}}"
+        hint = f"empty these cells, or say types: {{{column.name!r}: categorical}}"
         raise DataError(f"{message} (the first in row {first})", where=file, hint=hint)
 
 

@@ -4,18 +4,18 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synthgen.errors import DataError
-from synthgen.sources.batches import batch_rows
+from synthgen.errors import DataError, Refusals
+from synthgen.sources.batches import ROW, batch_rows
 from synthgen.sources.encodings import find_encoding, opened
-from synthgen.sources.header import check_names
+from synthgen.sources.header import usable_names
 from synthgen.sources.kinds import parse_text
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HEAD_CHARS = 200_000
+_LINES_SHOWN = 10
 # What stands for a missing value, as for pandas.read_csv.
 _MISSING = frozenset({
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
@@ -40,8 +41,8 @@ class Delimited:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, path: Path, *, delimiter: str | None, encoding: str | None) -> "Delimited":
-        """The file with what was not given found; raises DataError for no text, no columns, repeated or blank names."""
+    def of(cls, path: Path, *, delimiter: str | None, encoding: str | None, refusals: Refusals) -> "Delimited":
+        """The file with what was not given found; raises DataError for no text, no columns, too many columns."""
         codec = find_encoding(path, encoding)
         with opened(path, codec) as text:
             head = text.read(_HEAD_CHARS)
@@ -52,44 +53,60 @@ class Delimited:
             raise DataError(f"delimiter {separator!r} is not one character", where="source.delimiter")
         with opened(path, codec) as text:
             _, names = next(_numbered(text, separator, path))
-        check_names(names, path.name)
         if len(names) == 1:
             raise _one_column(head, separator, path)
-        return cls(path, codec, separator, tuple(names))
+        return cls(path, codec, separator, tuple(usable_names(names, path.name, refusals)))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows as text; raises DataError for no rows, a ragged row, an open quote."""
+    def batches(self, refusals: Refusals) -> Iterator[pa.RecordBatch]:
+        """The rows as text, each with its number in the file; ragged rows are refused and left out.
+
+        Raises:
+            DataError: no rows, or an open quote, after which nothing can be cut.
+        """
+        width, found, whole = len(self.names), 0, 0
         with opened(self.path, self.codec) as text:
             reader = _reader(text, self.delimiter)
             next(row for row in reader if row)
-            found = False
-            while rows := self._next_rows(reader):
-                found = True
-                columns = [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)]
-                yield pa.RecordBatch.from_arrays(columns, names=list(self.names))
+            while records := self._next_records(reader, refusals):
+                fits = np.fromiter((len(record) == width for record in records), dtype=bool, count=len(records))
+                rows = records if fits.all() else list(compress(records, fits))
+                if rows:
+                    texts = [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)]
+                    numbers = pa.array(found + np.flatnonzero(fits))
+                    yield pa.RecordBatch.from_arrays([*texts, numbers], names=[*self.names, ROW])
+                found, whole = found + len(records), whole + len(rows)
+        if whole < found:
+            # Line numbers cost time: they are counted only when there is a flaw.
+            self._refuse_flaws(refusals)
         if not found:
-            raise DataError(f"{self.path.name!r} has a header but no rows", where=str(self.path))
+            refusals.errors.append(DataError(f"{self.path.name!r} has a header but no rows", where=str(self.path)))
+        if not whole:
+            refusals.raise_any()
 
-    def _next_rows(self, reader: Iterator[list[str]]) -> list[list[str]]:
-        """Some rows, none at the end. Line numbers cost time: they are counted only when there is a flaw."""
+    def _next_records(self, reader: Iterator[list[str]], refusals: Refusals) -> list[list[str]]:
+        """Some records that are not blank, none at the end."""
         try:
             while records := list(islice(reader, batch_rows(len(self.names)))):
-                if set(map(len, records)) - {0, len(self.names)}:
-                    self._raise_flaw()
-                if rows := [record for record in records if record]:
-                    return rows
+                if filled := [record for record in records if record]:
+                    return filled
         except csv.Error:
-            self._raise_flaw()
+            self._refuse_flaws(refusals)
+            refusals.raise_any()
         return []
 
-    def _raise_flaw(self) -> NoReturn:
-        with opened(self.path, self.codec) as text:
-            for line, record in _numbered(text, self.delimiter, self.path):
-                if len(record) != len(self.names):
-                    count = f"{len(record)} fields, the header has {len(self.names)}"
-                    where, hint = f"{self.path}:{line}", "look for a delimiter or quote inside a text"
-                    raise DataError(f"{self.path.name!r} line {line} has {count}", where=where, hint=hint)
-        raise AssertionError("the same file has no flaw on second reading")
+    def _refuse_flaws(self, refusals: Refusals) -> None:
+        """Name the lines with too many or too few fields, and the one where a quote opens that is never closed."""
+        ragged: list[tuple[int, int]] = []
+        with refusals.kept(), opened(self.path, self.codec) as text:
+            records = _numbered(text, self.delimiter, self.path)
+            ragged.extend((line, len(record)) for line, record in records if len(record) != len(self.names))
+        if ragged:
+            (line, count), lines = ragged[0], ", ".join(str(line) for line, _ in ragged[:_LINES_SHOWN])
+            rest = f"; {len(ragged):,} lines are ragged: {lines}" if len(ragged) > 1 else ""
+            more = " ..." if len(ragged) > _LINES_SHOWN else ""
+            message = f"{self.path.name!r} line {line} has {count} fields, the header has {len(self.names)}{rest}{more}"
+            hint = "look for a delimiter or quote inside a text"
+            refusals.errors.append(DataError(message, where=f"{self.path}:{line}", hint=hint))
 
 
 def parsed(table: pa.Table) -> pd.DataFrame:
@@ -139,7 +156,7 @@ def _numbered(text: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, l
                 yield line, record
             line = reader.line_num + 1
     except csv.Error:
-        message = f"{path.name!r} line {line}: a quote is not closed, or text follows a closing quote"
+        message = f"{path.name!r} line {line}: a quote is not closed, text follows it, or a field is too long"
         raise DataError(message, where=f"{path}:{line}", hint="a quote inside a quoted text is written twice") from None
 
 

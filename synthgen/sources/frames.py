@@ -1,6 +1,7 @@
 """A table file as a data frame: CSV (plain or gzipped) or parquet, told apart by their first bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthgen.errors import DataError, nearest_name
+from synthgen.errors import DataError, Refusals, nearest_name
 from synthgen.findings import Problem
-from synthgen.sources.batches import batch_rows, take_at_most
+from synthgen.sources.batches import ROW, batch_rows, take_at_most
 from synthgen.sources.delimited import Delimited, parsed
-from synthgen.sources.header import check_names
+from synthgen.sources.header import usable_names
 
 # First bytes of files that are neither: zip (Excel), pickle, HDF5, SQLite.
 FOREIGN_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x89HDF", b"SQLi")
@@ -31,23 +32,45 @@ def read_frame(path: Path, *, delimiter: str | None = None, encoding: str | None
 def read_frame_with_problems(
     path: Path, *, delimiter: str | None, encoding: str | None, max_rows: int | None, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Sequence[Problem]]:
-    """As `read_frame`, at most `max_rows` of the rows, with what a person should know about the reading.
+    """As `read_frame`, at most `max_rows` of the rows, with what a person should know about the reading."""
+    refusals = Refusals()
+    frame, problems = read_rows(path, Reading(delimiter, encoding, max_rows), rng, refusals)
+    refusals.raise_any()
+    return frame.reset_index(drop=True), problems
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read; what is None is found, and no `max_rows` takes all rows."""
+
+    delimiter: str | None
+    encoding: str | None
+    max_rows: int | None
+
+
+def read_rows(
+    path: Path, reading: Reading, rng: np.random.Generator, refusals: Refusals
+) -> tuple[pd.DataFrame, Sequence[Problem]]:
+    """The rows that can be read, with their number in the file from 0 as index; what is wrong with others is kept.
 
     The file is read in batches: memory holds the chosen rows and two batches.
+
+    Raises:
+        DataError: nothing can be read.
     """
     magic = first_bytes(path)
     if not magic:
         raise DataError(f"{path.name!r} is empty", where=str(path))
     if magic.startswith(b"PAR1") or path.suffix == ".parquet":
-        frame, seen = _read_parquet(path, max_rows, rng)
-        return frame, _sampling_problems(path, len(frame), seen)
+        return _read_parquet(path, reading.max_rows, rng, refusals)
     if magic.startswith(FOREIGN_MAGIC):
         raise DataError(f"{path.name!r} is neither CSV nor parquet", where=str(path), hint="save it as one of them")
-    file = Delimited.of(path, delimiter=delimiter, encoding=encoding)
-    batches, seen = take_at_most(file.batches(), max_rows, rng)
-    frame = parsed(pa.Table.from_batches(batches))
+    file = Delimited.of(path, delimiter=reading.delimiter, encoding=reading.encoding, refusals=refusals)
+    batches, seen = take_at_most(file.batches(refusals), reading.max_rows, rng)
+    table = pa.Table.from_batches(batches)
+    frame = parsed(table.drop_columns([ROW])).set_index(table[ROW].to_numpy())
     problems = _sampling_problems(path, len(frame), seen)
-    if encoding is None and not file.codec.startswith("utf"):
+    if reading.encoding is None and not file.codec.startswith("utf"):
         message = f"{path.name!r} is not UTF-8; it was read as {file.codec}"
         problems.append(Problem("encoding", message, hint="check accented letters, or set source.encoding"))
     return frame, problems
@@ -76,15 +99,21 @@ def first_bytes(path: Path, *, count: int = 8) -> bytes:
         raise DataError(f"{str(path)!r} cannot be read: {error.strerror}", where=str(path)) from None
 
 
-def _read_parquet(path: Path, max_rows: int | None, rng: np.random.Generator) -> tuple[pd.DataFrame, int]:
+def _read_parquet(
+    path: Path, max_rows: int | None, rng: np.random.Generator, refusals: Refusals
+) -> tuple[pd.DataFrame, Sequence[Problem]]:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            check_names(schema.names, path.name)
-            batches = file.iter_batches(batch_size=batch_rows(len(schema.names)))
-            kept, seen = take_at_most(batches, max_rows, rng)
-        frame = pa.Table.from_batches(kept, schema=schema).to_pandas()
-    except (pa.ArrowException, OSError, ValueError) as error:
+            names = usable_names(schema.names, path.name, refusals)
+            batches = file.iter_batches(batch_size=batch_rows(len(names)))
+            kept, seen = take_at_most(_numbered(batches), max_rows, rng)
+        numbers = [batch.column(len(names)).to_numpy() for batch in kept]
+        rows = [pa.RecordBatch.from_arrays(batch.columns[:-1], schema=schema) for batch in kept]
+        table = pa.Table.from_batches(rows, schema=schema)
+        # Renaming loses what pandas wrote beside the columns, such as nullable types.
+        frame = (table if names == schema.names else table.rename_columns(names)).to_pandas()
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else "unknown reason"
         message = f"{path.name!r} is not a whole parquet file: {reason}"
         raise DataError(message, where=str(path), hint="it may have been cut while it was copied") from None
@@ -94,4 +123,12 @@ def _read_parquet(path: Path, max_rows: int | None, rng: np.random.Generator) ->
     frame.attrs = {}
     if frame.empty:
         raise DataError(f"{path.name!r} has columns but no rows", where=str(path))
-    return frame, seen
+    return frame.set_index(np.concatenate(numbers)), _sampling_problems(path, len(frame), seen)
+
+
+def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    seen = 0
+    for batch in batches:
+        numbers = pa.array(np.arange(seen, seen + len(batch)))
+        seen += len(batch)
+        yield pa.RecordBatch.from_arrays([*batch.columns, numbers], names=[*batch.schema.names, ROW])

@@ -4,26 +4,39 @@ from collections import Counter
 from collections.abc import Sequence
 
 from synthgen.config import TableSource
-from synthgen.errors import DataError, name_list, nearest_name
+from synthgen.errors import DataError, Refusals, name_list, nearest_name
 
 MAX_COLUMNS = 10_000
 
 
-def check_names(names: Sequence[str], file: str) -> None:
-    """Refuse blank and repeated column names, and more than MAX_COLUMNS of them."""
+def usable_names(names: Sequence[str], file: str, refusals: Refusals) -> list[str]:
+    """The names, those that are refused (blank, repeated) made unique so that the columns can still be looked at.
+
+    Raises:
+        DataError: more than MAX_COLUMNS columns.
+    """
     if len(names) > MAX_COLUMNS:
-        raise DataError(f"{file!r} has {len(names):,} columns; at most {MAX_COLUMNS:,} are allowed", where=file)
+        message = f"{file!r} has {len(names):,} columns; at most {MAX_COLUMNS:,} are allowed"
+        raise DataError(message, where=file, hint="write only the columns that are to be learnt")
     for position, name in enumerate(names, start=1):
         if not name.strip():
-            message = f"{file!r}: column {position} has a blank name"
-            raise DataError(message, where=file, hint="name it; if it only numbers the rows, remove it")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        message = f"{file!r} has more than one column named {repeated[0]!r}"
-        raise DataError(message, where=file, hint="column names must be unique")
+            message, hint = f"{file!r}: column {position} has a blank name", "name it, or remove it if it numbers rows"
+            refusals.errors.append(DataError(message, where=file, hint=hint))
+    for name, count in Counter(filter(str.strip, names)).items():
+        if count > 1:
+            message = f"{file!r} has more than one column named {name!r}"
+            refusals.errors.append(DataError(message, where=file, hint="column names must be unique"))
+    usable: dict[str, None] = {}
+    for position, name in enumerate(names, start=1):
+        usable[name if name.strip() and name not in usable else f"column {position}"] = None
+    if len(usable) < len(names):
+        refusals.raise_any()
+    return list(usable)
 
 
-def check_named_columns(source: TableSource, split_column: str | None, columns: Sequence[str], file: str) -> None:
+def check_named_columns(
+    source: TableSource, split_column: str | None, columns: Sequence[str], file: str, refusals: Refusals
+) -> None:
     """Every column that the config names is there, and none has two roles that exclude each other."""
     named: dict[str, Sequence[str]] = {
         "label": [source.label],
@@ -37,8 +50,10 @@ def check_named_columns(source: TableSource, split_column: str | None, columns: 
     }
     for role, names in named.items():
         for name in names:
-            require_column(role, name, columns, file)
-    _check_roles(named)
+            with refusals.kept():
+                require_column(role, name, columns, file)
+    with refusals.kept():
+        _check_roles(named)
 
 
 def require_column(role: str, name: str, columns: Sequence[str], file: str) -> None:
@@ -48,7 +63,8 @@ def require_column(role: str, name: str, columns: Sequence[str], file: str) -> N
     guess = nearest_name(name, columns)
     suffix = f"; did you mean {guess!r}?" if guess else ""
     message = f"{role} column {name!r} is not in {file!r} (columns: {name_list(columns)}){suffix}"
-    raise DataError(message, where=role if "." in role else f"source.{role}")
+    where = role if "." in role else f"source.{role}"
+    raise DataError(message, where=where, hint=f"write {where} as the header writes it")
 
 
 def _check_roles(named: dict[str, Sequence[str]]) -> None:

@@ -1,7 +1,7 @@
 """Image sets that are refused, and what a person should know about the others."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,9 +16,10 @@ MIN_IMAGES = 10
 
 def check_images(data: ImageSet, name: str) -> None:
     """Raise DataError for too few images or classes, unusable sizes, and one image under two labels."""
-    height, width = data.images.shape[2:]
-    if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
-        message = f"the images of {name!r} are {width} x {height} pixels; {MIN_SIDE} to {MAX_SIDE} a side are allowed"
+    sides = data.images.shape[2:]
+    if min(sides) < MIN_SIDE or max(sides) > MAX_SIDE:
+        across = " x ".join(str(side) for side in reversed(sides))
+        message = f"the images of {name!r} are {across} pixels; {MIN_SIDE} to {MAX_SIDE} a side are allowed"
         raise DataError(message, where="source.size", hint="set source.size: 64 and source.fit: resize, crop or pad")
     if len(data) < MIN_IMAGES:
         raise DataError(f"{name!r} has {len(data)} images, at least {MIN_IMAGES} are needed", where=name)
@@ -27,6 +28,9 @@ def check_images(data: ImageSet, name: str) -> None:
         raise DataError(f"class {name_list(empty)} of {name!r} has no image", where=name)
     if len(data.classes) < 2:
         raise DataError(f"{name!r} has one class only, at least two are needed", where=name)
+    if any(".." in re.split(r"[/\\]", label) for label in data.classes):
+        # An emitted dataset has a folder for each class.
+        raise DataError(f"a class of {name!r} is named like a path that leads out of its folder ('..')", where=name)
     _check_one_label(data, name)
 
 
@@ -39,8 +43,8 @@ def _check_one_label(data: ImageSet, name: str) -> None:
         raise DataError(message, where=name, hint="decide for one label, or remove these images")
 
 
-def image_problems(data: ImageSet, *, fitted_sizes: int = 1) -> Sequence[Mapping[str, str | None]]:
-    """Exact duplicates, tiny classes and mixed sizes, as JSON. `fitted_sizes`: how many sizes the files had."""
+def image_problems(data: ImageSet, *, fitted_sizes: int = 1) -> Sequence[Problem]:
+    """Exact duplicates, tiny classes and mixed sizes. `fitted_sizes`: how many sizes the files had."""
     problems = []
     repeated = len(data) - len(np.unique(data.row_keys()))
     if repeated:
@@ -49,5 +53,4 @@ def image_problems(data: ImageSet, *, fitted_sizes: int = 1) -> Sequence[Mapping
     if fitted_sizes > 1:
         message = f"the files have {fitted_sizes:,} different sizes; they were brought to one"
         problems.append(Problem("mixed_sizes", message, hint="see source.fit and source.size"))
-    problems += tiny_classes(class_counts(data))
-    return [asdict(problem) for problem in problems]
+    return [*problems, *tiny_classes(class_counts(data))]

@@ -2,18 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from synthgen.config import ImageSource
 from synthgen.datasets import ImageSet, Ingested
-from synthgen.errors import ConfigError, DataError
+from synthgen.errors import ConfigError, DataError, Refusals
+from synthgen.findings import Problem
 from synthgen.sources.archives import holds_arrays, load_arrays, unpacked
 from synthgen.sources.frames import first_bytes
 from synthgen.sources.image_problems import check_images, image_problems
 from synthgen.sources.layouts import Entry, folder_entries, manifest_entries
+from synthgen.sources.medical import read_scans
 from synthgen.sources.pixels import Header, Pixels, as_pixels, fit_pixels, read_header, read_pixels, set_channels
+from synthgen.sources.scan_files import ScanFormat, scan_format
 
 
 def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
@@ -46,18 +50,55 @@ def _refuse_columns(source: ImageSource, split_column: str | None) -> None:
 
 
 def _from_files(entries: Sequence[Entry], source: ImageSource, name: str) -> Ingested:
-    headers = [read_header(entry.path, entry.name) for entry in entries]
-    _check_sizes(headers, source, name)
-    pixels = [set_channels(fit_pixels(read_pixels(entry.path, entry.name), source), source) for entry in entries]
+    # An empty file is of no format; it is refused where the others are read.
+    formats = Counter(scan_format(entry.path) for entry in entries if entry.path.stat().st_size)
+    if len(formats) > 1:
+        found = ", ".join(f"{count:,} {kind or 'other'} files" for kind, count in formats.items())
+        raise DataError(f"{name!r} mixes formats: {found}", where=name, hint="one of DICOM, NIfTI and plain images")
+    kind = next(iter(formats), None)
+    if kind is not None:
+        return _from_scans(entries, source, name, kind)
+    _refuse_scan_keys(source)
+    return _from_pictures(entries, source, name)
+
+
+def _refuse_scan_keys(source: ImageSource) -> None:
+    for key, value in (("series", source.series), ("intensity", source.intensity)):
+        if value != ImageSource.model_fields[key].default:
+            message = f"source.{key} is {value!r}, but these files are neither DICOM nor NIfTI"
+            raise ConfigError(message, where=f"source.{key}", hint=f"leave source.{key} out")
+
+
+def _from_scans(entries: Sequence[Entry], source: ImageSource, name: str, kind: ScanFormat) -> Ingested:
+    scans = read_scans(entries, source, name, kind)
+    parts = [entry.part for entry in scans.entries if entry.part is not None]
+    data = _image_set(scans.images, [entry.label for entry in scans.entries], source)
+    data = replace(data, groups=scans.groups, scan=scans.scan)
+    return _ingested(data, parts or None, name, sizes=scans.shapes, found=scans.problems)
+
+
+def _from_pictures(entries: Sequence[Entry], source: ImageSource, name: str) -> Ingested:
+    refusals, headers, pixels = Refusals(), [], []
+    for entry in entries:
+        with refusals.kept():
+            headers.append(read_header(entry.path, entry.name))
+    with refusals.kept():
+        _check_sizes(headers, source, name)
+    # Sizes that do not fit make reading vain, and a large set would not fit into memory.
+    refusals.raise_any()
+    for entry in entries:
+        with refusals.kept():
+            pixels.append(set_channels(fit_pixels(read_pixels(entry.path, entry.name), source), source))
+    refusals.raise_any()
     _check_alike(pixels, name)
     groups = None if source.group is None else np.asarray([entry.group for entry in entries], dtype=np.str_)
     parts = [entry.part for entry in entries if entry.part is not None]
     data = _image_set(as_pixels(np.stack(pixels)), [entry.label for entry in entries], source)
-    data = ImageSet(data.images, data.codes, data.classes, groups, source.mirror_keeps_label)
-    return _ingested(data, parts or None, name, sizes=len(set(headers)))
+    return _ingested(replace(data, groups=groups), parts or None, name, sizes=len(set(headers)))
 
 
 def _from_arrays(path: Path, source: ImageSource) -> Ingested:
+    _refuse_scan_keys(source)
     images, labels, parts = load_arrays(path)
     _check_sizes([Header(images.shape[2], images.shape[1])], source, path.name)
     pixels = np.stack([set_channels(fit_pixels(as_pixels(image), source), source) for image in images])
@@ -72,10 +113,12 @@ def _image_set(images: Pixels, labels: Sequence[str], source: ImageSource) -> Im
     return ImageSet(images, codes, tuple(order), mirror_keeps_label=source.mirror_keeps_label)
 
 
-def _ingested(data: ImageSet, parts: Sequence[str] | None, name: str, *, sizes: int = 1) -> Ingested:
+def _ingested(
+    data: ImageSet, parts: Sequence[str] | None, name: str, *, sizes: int = 1, found: Sequence[Problem] = ()
+) -> Ingested:
     check_images(data, name)
     given = None if parts is None else np.asarray(parts, dtype=np.str_)
-    return Ingested(data, given, image_problems(data, fitted_sizes=sizes))
+    return Ingested(data, given, [asdict(problem) for problem in (*found, *image_problems(data, fitted_sizes=sizes))])
 
 
 def _check_sizes(headers: Sequence[Header], source: ImageSource, name: str) -> None:

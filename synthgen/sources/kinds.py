@@ -159,7 +159,7 @@ def convert(column: pd.Series, kind: ColumnKind, where: str) -> pd.Series:
             return column
     failed = (converted.isna() & column.notna()).to_numpy(dtype=bool)
     if failed.any():
-        first = int(np.flatnonzero(failed)[0]) + 1
+        first = int(column.index[failed][0]) + 1
         message = f"column {column.name!r} of {where!r} is declared {kind}, but {int(failed.sum()):,} values are not"
         hint = "write dates as YYYY-MM-DD" if kind == "datetime" else None
         raise DataError(f"{message} (the first in row {first})", where=f"source.types.{column.name}", hint=hint)

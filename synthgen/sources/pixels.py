@@ -41,7 +41,8 @@ def read_header(path: Path, name: str) -> Header:
     """Size of the image without decoding it; raises DataError when it is none, or too large."""
     with _opened(path, name) as image:
         try:
-            sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
+            # Pillow states the upright size of a TIFF, and of no other format.
+            sideways = image.format != "TIFF" and image.getexif().get(ORIENTATION) in SIDEWAYS
         except BROKEN:
             raise _damaged(name) from None
         width, height = image.size[::-1] if sideways else image.size
@@ -82,12 +83,13 @@ def read_pixels(path: Path, name: str) -> Pixels:
         DataError: empty, no image, truncated, too large, several pages, or 32-bit pixels.
     """
     with _opened(path, name) as image:
-        # A JPEG of a phone may carry a second view, which nobody misses.
-        if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-            raise DataError(f"image {name!r} has several pages; one is allowed", where=name)
         try:
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
+            # A JPEG of a phone may carry a second view, which nobody misses.
+            if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+                raise DataError(f"image {name!r} has several pages; one is allowed", where=name)
+            # Pillow turns a TIFF when it loads it, and then does not always forget that it has to be turned.
+            image.load()
+            upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
             return _to_array(upright, name)
         except BROKEN:
             raise _damaged(name) from None

@@ -108,11 +108,6 @@ def _table_section(path: Path, roles: Roles, table: Table, remarks: Sequence[str
         *entry("max_rows", MAX_ROWS, "Of a longer file so many random rows are used; null: all of them.", *remarks),
         *entry("delimiter", None, "null: found by itself, as is the encoding; both matter for CSV only."),
         *entry("encoding", None),
-        *entry(
-            "max_rows",
-            TableSource.model_fields["max_rows"].default,
-            "Of a longer file, so many rows at random; null: all.",
-        ),
     ]
 
 
@@ -152,7 +147,7 @@ def _propose_images(path: Path, source: ImageSource) -> str:
     source, ingested, remarks = _readable(source)
     data = ingested.data
     assert isinstance(data, ImageSet)
-    height, width = data.images.shape[2:]
+    sides, noun = data.images.shape[:1:-1], "volumes" if data.is_volumes else "images"
     split = ["Shares of each class to learn from, to choose by, and to judge on; equal images on one side."]
     if ingested.parts is not None:
         names = ", ".join(f"{name} {int(np.sum(ingested.parts == name)):,}" for name in np.unique(ingested.parts))
@@ -160,13 +155,13 @@ def _propose_images(path: Path, source: ImageSource) -> str:
     return render(
         Proposal(
             path=path,
-            content=f"{len(data):,} images of {width} x {height} pixels",
+            content=f"{len(data):,} {noun} of {' x '.join(map(str, sides))} pixels",
             source=_image_section(source, data, remarks),
             split_remarks=split,
             split_column=None,
             train=_train_counts(data, ingested),
             megabytes=data.images.nbytes / 2**20,
-            side=max(width, height),
+            side=max(sides),
         )
     )
 
@@ -182,7 +177,15 @@ def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str])
         *entry("size", source.size, *size_remarks),
         *entry("fit", source.fit, "error: all files must have one size; else resize (stretch), crop or pad."),
         *entry("channels", source.channels, f"The images are {colour}; keep, grey or rgb."),
+        *(_scan_entries(source) if data.scan is not None else []),
         *entry("mirror_keeps_label", False, "true if a mirrored image is still one of its class: not for digits."),
+    ]
+
+
+def _scan_entries(source: ImageSource) -> list[str]:
+    return [
+        *entry("series", source.series, "What the slices of a DICOM series become: slices (images), or one volume."),
+        *entry("intensity", source.intensity, "keep the numbers, or stretch those of each file over 16 bits."),
     ]
 
 

@@ -81,7 +81,7 @@ def _guess_role(column: pd.Series, name: str, roles: Roles) -> None:
     if _is_date_text(column):
         roles.types[name] = "datetime"
         roles.reasons[name] = "every text reads as an ISO date"
-    elif is_near_unique(column) or _numbers_the_rows(column, name):
+    elif is_near_unique(column) or numbers_the_rows(column, name):
         _name_identifier(column, name, roles)
         return
     else:
@@ -118,7 +118,8 @@ def _is_date_text(column: pd.Series) -> bool:
     return column.dtype == object and len(values) > 0 and holds_text(values) and looks_like_dates(values)
 
 
-def _numbers_the_rows(column: pd.Series, name: str) -> bool:
+def numbers_the_rows(column: pd.Series, name: str) -> bool:
+    """Whether whole numbers, each once, only tell the rows apart: named like an id, or counting up."""
     if not pd.api.types.is_integer_dtype(column.dtype) or column.nunique() < len(column):
         return False
     return ID_NAME.fullmatch(name.lower()) is not None or bool(column.is_monotonic_increasing)

@@ -9,10 +9,10 @@ import pandas as pd
 from synthgen.config import ColumnKind, TableSource
 from synthgen.constraints import require_kept
 from synthgen.datasets import Ingested, Schema, Table
-from synthgen.errors import DataError
+from synthgen.errors import DataError, Refusals
 from synthgen.sources.columns import check_column
-from synthgen.sources.frames import read_frame_with_problems
-from synthgen.sources.header import check_named_columns, check_names
+from synthgen.sources.frames import Reading, read_rows
+from synthgen.sources.header import check_named_columns, usable_names
 from synthgen.sources.kinds import convert, infer_kind, plain_dtype
 from synthgen.sources.table_problems import table_problems
 from synthgen.splitting import standard_parts
@@ -23,40 +23,51 @@ MAX_CLASSES = 1_000
 
 
 def read_table(source: TableSource, *, seed: int, split_column: str | None) -> Ingested:
-    """The table of a CSV or parquet file; raises DataError with file, column and row of what is wrong.
+    """The table of a CSV or parquet file; raises DataError with file, column and row of everything that is wrong.
 
     Of a longer file `source.max_rows` random rows are used; of a group then some rows, not all or none.
     """
-    rng = named_rng(seed, "source/rows")
-    frame, problems = read_frame_with_problems(
-        Path(source.path), delimiter=source.delimiter, encoding=source.encoding, max_rows=source.max_rows, rng=rng
-    )
-    ingested = ingest_frame(frame, source, split_column=split_column)
+    rng, refusals = named_rng(seed, "source/rows"), Refusals()
+    reading = Reading(source.delimiter, source.encoding, source.max_rows)
+    frame, problems = read_rows(Path(source.path), reading, rng, refusals)
+    ingested = _ingested(frame, source, split_column, refusals)
     return Ingested(ingested.data, ingested.parts, [*map(asdict, problems), *ingested.problems])
 
 
 def ingest_frame(frame: pd.DataFrame, source: TableSource, *, split_column: str | None) -> Ingested:
     """A data frame as labelled table. `source` says the roles of the columns; its path only names the data."""
+    refusals = Refusals()
+    names = usable_names([str(name) for name in frame.columns], Path(source.path).name, refusals)
+    return _ingested(frame.set_axis(names, axis=1).reset_index(drop=True), source, split_column, refusals)
+
+
+def _ingested(frame: pd.DataFrame, source: TableSource, split_column: str | None, refusals: Refusals) -> Ingested:
     file = Path(source.path).name
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
-    check_names(list(frame.columns), file)
-    check_named_columns(source, split_column, list(frame.columns), file)
-    parts = (
-        None if split_column is None else standard_parts(frame[split_column], f"column {split_column!r} of {file!r}")
-    )
-    unused = {*source.drop, *([split_column] if split_column else [])}
-    columns: dict[str, pd.Series] = {}
-    kinds: dict[str, ColumnKind] = {}
-    for name in frame.columns:
-        if name not in unused:
-            columns[name], kinds[name] = _typed_column(frame[name], source, file)
-    columns[source.label], kinds[source.label] = _typed_label(columns[source.label], kinds[source.label], file)
-    schema = Schema(kinds, source.label, source.group, source.protected, source.secrets, source.constraints)
-    table = Table(pd.DataFrame(columns), schema)
-    if not schema.features:
+    check_named_columns(source, split_column, list(frame.columns), file, refusals)
+    parts = None
+    if split_column in frame:
+        with refusals.kept():
+            parts = standard_parts(frame[split_column], f"column {split_column!r} of {file!r}")
+    table = _typed_table(frame.drop(columns=[*source.drop, split_column], errors="ignore"), source, refusals)
+    refusals.raise_any()
+    if not table.schema.features:
         raise DataError(f"{file!r} has no column to learn besides the label", where=file)
     require_kept(table, file)
     return Ingested(table, parts, [asdict(problem) for problem in table_problems(table)])
+
+
+def _typed_table(frame: pd.DataFrame, source: TableSource, refusals: Refusals) -> Table:
+    """The columns that are not refused."""
+    file = Path(source.path).name
+    columns: dict[str, pd.Series] = {}
+    kinds: dict[str, ColumnKind] = {}
+    for name in frame.columns:
+        with refusals.kept():
+            columns[name], kinds[name] = _typed_column(frame[name], source, file)
+            if name == source.label:
+                columns[name], kinds[name] = typed_label(columns[name], kinds[name], file)
+    schema = Schema(kinds, source.label, source.group, source.protected, source.secrets, source.constraints)
+    return Table(pd.DataFrame(columns).reset_index(drop=True), schema)
 
 
 def _typed_column(column: pd.Series, source: TableSource, file: str) -> tuple[pd.Series, ColumnKind]:
@@ -76,7 +87,7 @@ def _typed_column(column: pd.Series, source: TableSource, file: str) -> tuple[pd
     return column, kind
 
 
-def _typed_label(column: pd.Series, kind: ColumnKind, file: str) -> tuple[pd.Series, ColumnKind]:
+def typed_label(column: pd.Series, kind: ColumnKind, file: str) -> tuple[pd.Series, ColumnKind]:
     """The label with its own dtype, as categorical or boolean; raises DataError when it does not name classes."""
     missing, where = int(column.isna().sum()), "source.label"
     named = f"label column {column.name!r} of {file!r}"

@@ -6,7 +6,8 @@ tests/contract/test_synthesizers.py runs over every line.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,14 +20,22 @@ from synthgen.config import (
     SynthesizerConfig,
     parse_synthesizer,
 )
-from synthgen.datasets import Data, Table
+from synthgen.datasets import Data, ImageSet, Table
 from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
 from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
 from synthgen.synthesizers.constrained.model import Constrained
 from synthgen.synthesizers.protocol import ConditionalSynthesizer, Synthesizer
 
-__all__ = ["SYNTHESIZERS", "ConditionalSynthesizer", "Entry", "Synthesizer", "create", "load_synthesizer"]
+__all__ = [
+    "SYNTHESIZERS",
+    "ConditionalSynthesizer",
+    "Entry",
+    "Synthesizer",
+    "create",
+    "load_synthesizer",
+    "whole_model",
+]
 
 Modality = Literal["table", "images"]
 
@@ -92,6 +101,9 @@ def create(config: SynthesizerConfig, data: Data) -> Synthesizer:
         fitting = [kind for kind, other in SYNTHESIZERS.items() if modality in other.modalities]
         message = f"synthesizer {concrete.kind!r} does not make {modality} (for {modality}: {name_list(fitting)})"
         raise ConfigError(message, where="synthesizer.kind", hint="`auto` picks one that fits")
+    if isinstance(data, ImageSet) and data.is_volumes and concrete.kind == "image-gan":
+        message = "synthesizer 'image-gan' makes images, these data are volumes (for volumes: 'copies', 'marginals')"
+        raise ConfigError(message, where="synthesizer.kind", hint="DICOM series are read as images by series: slices")
     built = entry.build(concrete)
     return Constrained(built) if isinstance(data, Table) and data.schema.constraints else built
 
@@ -108,11 +120,22 @@ def load_synthesizer(directory: Path) -> Synthesizer:
         raise ModelError(f"{str(directory)!r} holds no synthesizer.json", where=str(directory))
     try:
         meta = read_json(path)
-        kind = meta["kind"]
-    except (ValueError, KeyError, TypeError):
+        kind = str(meta["kind"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ModelError("synthesizer.json is not JSON with a kind", where=str(path)) from None
     if kind == CONSTRAINED:
         return Constrained.load(directory, load_synthesizer(directory / "inner"))
     if kind not in SYNTHESIZERS:
-        raise ModelError(unknown_name("synthesizer", str(kind), SYNTHESIZERS), where=str(path))
-    return SYNTHESIZERS[kind].load(directory, meta.get("config", {}))
+        raise ModelError(unknown_name("synthesizer", kind, SYNTHESIZERS), where=str(path))
+    with whole_model(directory):
+        return SYNTHESIZERS[kind].load(directory, meta.get("config", {}))
+
+
+@contextmanager
+def whole_model(directory: Path) -> Iterator[None]:
+    """Raise ModelError where a model fails that was not written with `save`: its state may hold anything."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError) as error:
+        message = f"the model in {directory.name!r} is not whole: a part is missing or of another type"
+        raise ModelError(message, where=str(directory), hint="train it again") from error

@@ -20,6 +20,8 @@ from synthgen.gan.networks import Block, Generator, NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
+from synthgen.scans import Scan
+from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.model_files import read_model, write_model
 
 _SAMPLE_BATCH = 256
@@ -39,14 +41,14 @@ class _Facts:
     dtype: str
     pixel_range: tuple[int, int]
     mirror_keeps_label: bool
+    scan: Scan | None = None
 
     @classmethod
     def of(cls, train: ImageSet) -> Self:
         counts = np.bincount(train.codes, minlength=len(train.classes))
         low, high = int(train.images.min()), int(train.images.max())
-        return cls(
-            train.classes, tuple(counts.tolist()), str(train.images.dtype), (low, high), train.mirror_keeps_label
-        )
+        dtype, mirror = str(train.images.dtype), train.mirror_keeps_label
+        return cls(train.classes, tuple(counts.tolist()), dtype, (low, high), mirror, train.scan)
 
 
 class ImageGan:
@@ -104,7 +106,8 @@ class ImageGan:
             latent = torch.randn(len(batch), generator.spec.latent, generator=source)
             values = generator(latent.to(device), batch.to(device)).double().cpu().numpy()
             images[start : start + _SAMPLE_BATCH] = np.rint((values + 1) / 2 * (high - low) + low)
-        return ImageSet(images, codes, facts.classes, mirror_keeps_label=facts.mirror_keeps_label)
+        mirror = facts.mirror_keeps_label
+        return ImageSet(images, codes, facts.classes, mirror_keeps_label=mirror, scan=facts.scan)
 
     def save(self, directory: Path) -> None:
         """Write synthesizer.json and model.safetensors."""
@@ -131,7 +134,7 @@ class ImageGan:
             spec = NetworkSpec(**{**meta["network"], "size": tuple(meta["network"]["size"])})
             data = meta["data"]
             tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
-            gan._facts = _Facts(**{**data, **tuples})
+            gan._facts = _Facts(**{**data, **tuples, "scan": Scan.restore(data.get("scan"))})
             generator = _empty_generator(spec)
             generator.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -144,11 +147,6 @@ class ImageGan:
         if self._generator is None or self._facts is None:
             raise ModelError("image-gan has not been fitted: call fit or load first")
         return self._generator, self._facts
-
-
-def best_device() -> torch.device:
-    """The first GPU, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def network_spec(train: ImageSet, config: ImageGanConfig, device: torch.device) -> NetworkSpec:

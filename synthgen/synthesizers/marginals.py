@@ -10,6 +10,7 @@ import numpy.typing as npt
 from synthgen.config import MarginalsConfig
 from synthgen.datasets import Data, ImageSet, Index, Labels, Table, class_counts
 from synthgen.errors import ModelError, unknown_name
+from synthgen.scans import Scan
 from synthgen.synthesizers.encoding.encoder import Encoder
 from synthgen.synthesizers.model_files import read_model, write_model
 
@@ -111,7 +112,8 @@ class _PixelMarginals:
         steps = np.linspace(0, 1, _PIXEL_KNOTS)
         members = [train.codes == k if count >= _MIN_ROWS else slice(None) for k, count in enumerate(counts)]
         knots = [np.quantile(train.images[rows], steps, axis=0, method="nearest") for rows in members]
-        meta = {"classes": list(train.classes), "mirror_keeps_label": train.mirror_keeps_label}
+        scan = None if train.scan is None else train.scan.state()
+        meta = {"classes": list(train.classes), "mirror_keeps_label": train.mirror_keeps_label, "scan": scan}
         return cls(meta, np.stack(knots).astype(train.images.dtype), counts)
 
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> ImageSet:
@@ -124,7 +126,8 @@ class _PixelMarginals:
             knot = place.astype(np.int64)
             low, high = (np.take_along_axis(self.knots[k], index, axis=0) for index in (knot, knot + 1))
             images[rows] = np.rint(low + (place - knot) * (high.astype(np.float64) - low))
-        return ImageSet(images, codes, tuple(names), mirror_keeps_label=self.meta["mirror_keeps_label"])
+        mirror, scan = self.meta["mirror_keeps_label"], Scan.restore(self.meta["scan"])
+        return ImageSet(images, codes, tuple(names), mirror_keeps_label=mirror, scan=scan)
 
     def _codes(self, n: int, labels: Labels | None, rng: np.random.Generator) -> Index:
         if labels is None:
@@ -140,7 +143,10 @@ class _PixelMarginals:
 
     @classmethod
     def restore(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        kept = {name: meta[name] for name in ("classes", "mirror_keeps_label")}
+        kept = {
+            "scan": None,
+            **{name: meta[name] for name in ("classes", "mirror_keeps_label", "scan") if name in meta},
+        }
         return cls(kept, arrays["knots"], arrays["counts"])
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from synthgen.config import CodeModelConfig
+from synthgen.synthesizers.codes import CodeRows
+from synthgen.synthesizers.model_files import below
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +48,26 @@ class Parts:
         for name, buffer in self.buffers.items():
             buffer.copy_(saved[f"buffer.{name}"])
         for name, network in self.networks.items():
-            network.load_state_dict(_below(name, saved))
+            network.load_state_dict(below(f"{name}.", saved))
         for name, optimizer in self.optimizers.items():
             slots: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in _below(name, saved).items():
+            for key, tensor in below(f"{name}.", saved).items():
                 number, slot = key.split(".")
                 slots.setdefault(int(number), {})[slot] = tensor.clone()
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 
-def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = f"{name}."
-    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+def training_key(seed: int, rows: Sequence[CodeRows], config: CodeModelConfig) -> str:
+    """What a training is one of: a state goes on only with the same data, config and seed."""
+    return " ".join([str(seed), *(part.fingerprint() for part in rows), config.model_dump_json()])
 
 
-def save_training(parts: Parts, rng: torch.Generator, numbers: Mapping[str, Any], directory: Path, *, key: str) -> None:
+def save_training(
+    parts: Parts, rng: torch.Generator, numbers: Mapping[str, Any], directory: Path | None, *, key: str
+) -> None:
     """Write under a temporary name, then rename; `key` says what it is a state of, `numbers` is JSON-ready."""
+    if directory is None:
+        return
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.tensors().items()}
     temporary = directory / f".{_NAME}"
@@ -68,10 +76,9 @@ def save_training(parts: Parts, rng: torch.Generator, numbers: Mapping[str, Any]
     temporary.replace(directory / _NAME)
 
 
-def restore_training(parts: Parts, rng: torch.Generator, directory: Path, *, key: str) -> dict[str, Any] | None:
+def restore_training(parts: Parts, rng: torch.Generator, directory: Path | None, *, key: str) -> dict[str, Any] | None:
     """The saved numbers, with all parts filled; None for a file that is missing, damaged or of something else."""
-    path = directory / _NAME
-    if not path.exists():
+    if directory is None or not (path := directory / _NAME).exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:

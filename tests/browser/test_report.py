@@ -14,6 +14,8 @@ from synthgen.config_reading import parse_config
 from synthgen.datasets import Schema, Table
 from synthgen.findings import Finding, Judgement, Problem, Report, Verdict
 from synthgen.reports import Material, write_report
+from synthgen.reports.comparison import Side, compared, write_comparison
+from synthgen.runs import read_json
 
 pytestmark = [
     pytest.mark.browser,
@@ -54,8 +56,9 @@ def written(tmp_path: Path, verdict: Verdict) -> Path:
     return tmp_path / "report.html"
 
 
-def test_hostile_names_change_nothing_in_a_real_browser(tmp_path: Path) -> None:
-    dom = chromium(tmp_path / "profile", written(tmp_path, Verdict.FAIL), "--dump-dom")
+@pytest.mark.parametrize("name", ["report.html", "report-shareable.html"])
+def test_hostile_names_change_nothing_in_a_real_browser(tmp_path: Path, name: str) -> None:
+    dom = chromium(tmp_path / "profile", written(tmp_path, Verdict.FAIL).with_name(name), "--dump-dom")
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
     assert title is not None
     assert title[1].endswith("FAIL")
@@ -83,3 +86,29 @@ def test_nothing_sticks_out_at_the_right(tmp_path: Path, width: int) -> None:
     image = np.asarray(screenshot(tmp_path, frame, max(width, 600), 6000).crop((0, 0, width, 6000)))
     # The page keeps 14 px of white at its right edge; a page that is too wide scrolls and puts text there.
     assert (image[:, width - 12 : width] == 255).all()
+
+
+@pytest.mark.parametrize("name", ["report.html", "report-shareable.html"])
+def test_every_section_is_printed_though_it_is_folded(tmp_path: Path, name: str) -> None:
+    page = written(tmp_path, Verdict.PASS).with_name(name)
+    target = tmp_path / "page.pdf"
+    chromium(tmp_path / "profile", page, f"--print-to-pdf={target}", "--no-pdf-header-footer")
+    folded = tmp_path / "folded.html"
+    folded.write_text(page.read_text().replace("content-visibility:visible", "content-visibility:hidden"))
+    chromium(tmp_path / "profile", folded, f"--print-to-pdf={tmp_path / 'folded.pdf'}", "--no-pdf-header-footer")
+    pages = [len(re.findall(rb"/Type\s*/Page\b", path.read_bytes())) for path in (target, tmp_path / "folded.pdf")]
+    assert pages[0] > pages[1]
+
+
+def test_runs_side_by_side_fit_a_phone_and_run_nothing(tmp_path: Path) -> None:
+    report = Report.from_json(read_json(written(tmp_path, Verdict.FAIL).with_name("report.json")))
+    sides = [Side(SCRIPT, report, {HANDLER: SCRIPT}), Side(HANDLER, report, {HANDLER: HANDLER})]
+    write_comparison(tmp_path / "compare.html", compared(sides))
+    dom = chromium(tmp_path / "profile", tmp_path / "compare.html", "--dump-dom")
+    assert "<title>Runs side by side</title>" in dom
+    assert "<script" not in dom
+    frame = tmp_path / "frame.html"
+    style = "width:375px;height:2000px;border:0;background:#fff"
+    frame.write_text(f"<body style='margin:0;background:#888'><iframe src='compare.html' style='{style}'></iframe>")
+    image = np.asarray(screenshot(tmp_path, frame, 600, 2000).crop((0, 0, 375, 2000)))
+    assert (image[:, 363:375] == 255).all()

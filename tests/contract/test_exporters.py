@@ -55,16 +55,17 @@ def table(n: int, seed: int) -> Table:
     return Table(frame, Schema(kinds, "@label"))
 
 
-def images(n: int, seed: int) -> ImageSet:
-    """16-bit RGB, with class names that no file system takes as they are."""
+def images(n: int, seed: int, channels: int = 3) -> ImageSet:
+    """16-bit, with class names that no file system takes as they are."""
     rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 2**16, (n, 3, 8, 9), dtype=np.uint16)
+    pixels = rng.integers(0, 2**16, (n, channels, 8, 9), dtype=np.uint16)
     return ImageSet(pixels, np.arange(n, dtype=np.int64) % 3, ("../up", "a/b", "CON"))
 
 
 def parts_for(name: str) -> tuple[Splits, Data]:
     if EXPORTERS[name].modality == "images":
-        return Splits(images(12, 0), images(6, 1), images(6, 2)), images(9, 3)
+        channels = 1 if name in ("dicom", "nifti") else 3
+        return Splits(*(images(n, seed, channels) for seed, n in enumerate((12, 6, 6)))), images(9, 3, channels)
     made = table(30, 3)
     return Splits(table(40, 0), table(20, 1), table(20, 2)), replace(made, frame=made.modelled)
 

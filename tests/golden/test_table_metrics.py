@@ -20,18 +20,18 @@ from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.fidelity.c2st import c2st_auc
 from synthgen.metrics.fidelity.shapes import Mean, column_shapes, pair_trends, shape_scores, trend_scores
 from synthgen.metrics.fidelity.validity import validity
-from synthgen.metrics.privacy.copies import excess_copies
-from synthgen.metrics.privacy.identifiers import identifier_replay
-from synthgen.metrics.privacy.membership import hits, nearest_distances
-from synthgen.metrics.table_features import encode
-from synthgen.metrics.utility.learner import (
+from synthgen.metrics.learner import (
     Task,
     balanced_mean,
-    is_correct,
     macro_auc,
     rare_average_precision,
 )
-from synthgen.metrics.utility.smote import MAX_DONORS, interpolated
+from synthgen.metrics.neighbours import nearest_distances
+from synthgen.metrics.privacy.copies import excess_copies
+from synthgen.metrics.privacy.identifiers import identifier_replay
+from synthgen.metrics.privacy.membership import hits
+from synthgen.metrics.smote import MAX_DONORS, interpolated
+from synthgen.metrics.table_features import encode
 
 SIZE = EvaluationSize(max_rows=2_000, utility_seeds=2, bootstrap_rounds=50)
 SDTYPES = {
@@ -283,7 +283,7 @@ def three_classes() -> tuple[Task, np.ndarray]:
 
 def test_scores_of_a_classifier_equal_sklearn():
     task, probabilities = three_classes()
-    right = is_correct(task, probabilities).astype(float)
+    right = (probabilities.argmax(1) == task.target).astype(float)
     assert balanced_mean(task, right) == pytest.approx(balanced_accuracy_score(task.target, probabilities.argmax(1)))
     assert macro_auc(task, probabilities)[0] == pytest.approx(
         roc_auc_score(task.target, probabilities, multi_class="ovr", average="macro")

@@ -161,10 +161,15 @@ def test_one_group_for_all_rows_cannot_be_split() -> None:
         parted(table(["a", "b"] * 10, group=["clinic"] * 20))
 
 
-def test_own_parts_with_shared_rows_groups_and_missing_classes_are_reported() -> None:
-    data = table(["a", "b", "a", "b", "a", "a"], group=["p", "q", "p", "r", "s", "t"], value=[1, 2, 1, 3, 4, 5])
+def test_own_parts_with_a_group_on_two_sides_are_refused() -> None:
+    data = table(["a", "b", "a", "b", "a", "a"], group=["p", "q", "p", "r", "s", "t"])
+    with pytest.raises(DataError, match="1 groups stand in train and in holdout of the given split"):
+        parted(data, parts=["train", "train", "test", "test", "valid", "valid"])
+
+
+def test_own_parts_with_shared_rows_and_missing_classes_are_reported() -> None:
+    data = table(["a", "b", "a", "b", "a", "a"], value=[1, 2, 1, 3, 4, 5])
     splits = parted(data, parts=["train", "train", "test", "test", "valid", "valid"])
     found = {problem.kind: problem for problem in split_problems(splits)}
     assert found["rows_on_two_sides"].message == "1 different rows stand in train and in holdout"
-    assert found["groups_on_two_sides"].severity == "error"
     assert found["class_missing"].message == "valid has no row of 'b'"

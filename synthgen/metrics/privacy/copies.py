@@ -9,8 +9,9 @@ from synthgen.stats import rate_difference_interval
 
 THREAT_MODEL = "Anyone who reads the synthetic rows and finds a real person's row among them, value for value."
 MIN_ROWS = 20
-# An honest sample is then accused in at most 1 of 100 cases.
-LOW_CONFIDENCE = 0.98
+# One of six rules on privacy, which together may accuse an honest sample in 1 of 100 cases: at most 1 in 500 here. At
+# .98 this one alone accused 3 of 100 (rows that repeat by nature, holdout a third of train).
+LOW_CONFIDENCE = 0.996
 
 
 def excess_copies(evaluation: Evaluation) -> Finding:
@@ -18,7 +19,7 @@ def excess_copies(evaluation: Evaluation) -> Finding:
 
     (t / N_t - h / N_h) * N_t / n: t of N_t distinct training rows and h of N_h distinct holdout rows appear among n
     distinct synthetic rows, see `distinct_tables`. Rates compare sides of different size. Interval: Newcombe 1998, the
-    low end at 98 %. Reference: 0, the expectation for any sample that does not know the side of a row.
+    low end at 99.6 %. Reference: 0, the expectation for any sample that does not know the side of a row.
     """
     train, holdout, synthetic = (part.keys for part in distinct_tables(evaluation))
     if min(len(train), len(holdout), len(synthetic)) < MIN_ROWS:

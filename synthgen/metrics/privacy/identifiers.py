@@ -1,5 +1,8 @@
 """Identifier replay: does a real name or number appear?"""
 
+import numpy as np
+import pandas as pd
+
 from synthgen.datasets import Table
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation
@@ -16,18 +19,29 @@ def identifier_replay(evaluation: Evaluation) -> Finding:
 
     Identifiers: columns of kind id and text that were emitted, and text categories of which most values are unique.
     Compared exactly, character by character, with train. The reference counts identifiers of the holdout that are
-    in train.
+    in train. Not counted: a column that only numbers the synthetic rows, 0 or 1 and up, each number once. It says
+    nothing about a person, though the training rows may be numbered alike.
     """
     train, holdout, synthetic = tables(evaluation)
-    emitted = [name for name in _identifiers(train) if name in synthetic.frame]
+    candidates = [name for name in _identifiers(train) if name in synthetic.frame]
+    numbered = [name for name in candidates if _only_numbers_the_rows(synthetic.frame[name])]
+    emitted = [name for name in candidates if name not in numbered]
     replayed = {name: len(_values(train, name) & _values(synthetic, name)) for name in emitted}
     in_both = sum(len(_values(train, name) & _values(holdout, name)) for name in emitted if name in holdout.frame)
     value = float(sum(replayed.values()))
-    detail = {"replayed": replayed} if emitted else {"note": "no identifier column was emitted"}
+    detail: dict[str, object] = {"replayed": replayed} if emitted else {"note": "no identifier column was emitted"}
+    if numbered:
+        detail["row_numbers"] = numbered
     return Finding(
         metric="identifier_replay", family="privacy", value=value, low=value, high=value, reference=float(in_both),
         higher_is_better=False, n=len(synthetic), threat_model=THREAT_MODEL, detail=detail,
     )  # fmt: skip
+
+
+def _only_numbers_the_rows(column: pd.Series) -> bool:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    start = numbers.min(initial=np.inf)
+    return bool(start in (0, 1)) and np.array_equal(np.sort(numbers), start + np.arange(len(numbers)))
 
 
 def _identifiers(train: Table) -> list[str]:

@@ -9,6 +9,7 @@ from synthgen.datasets import ImageSet, Index
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.image_features import image_sets
+from synthgen.metrics.privacy.naming import FALSE_POSITIVE_RATE, hits
 
 Correlation = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -18,7 +19,7 @@ EXHAUSTIVE_PX = 32
 CANDIDATES = 16
 MAX_SHIFT_PX = 2
 # Share of fresh real images that may be flagged.
-FALSE_FLAGS = 0.01
+FALSE_FLAGS = FALSE_POSITIVE_RATE
 # A real pair this far above the usual nearest neighbour of its class is a twin: one object, stored or imaged twice.
 TWIN_SIGMAS = 4.0
 MINIMUM_PER_CLASS = 20
@@ -32,11 +33,11 @@ THREAT_MODEL = (
 
 
 def near_copies(evaluation: Evaluation) -> Finding:
-    """Share of all shipped images that lie closer to a training image than fresh real images do, in [0, 1].
+    """Share of all shipped images that lie closer to a training image than 99 of 100 held-out ones do, in [0, 1].
 
-    Closeness is `nearest_correlation`; the bar is `copy_threshold` of the holdout. Every synthetic image is looked at,
-    so the interval holds only the uncertainty of the bar: the share at the ends of its own 95 % interval.
-    The reference is the share of the holdout, its twins left out.
+    Closeness is `nearest_correlation`; twins among the held-out images are left out. The interval joins the error of
+    the share and that of the bar (see `hits`): fresh real images are a sample too. The reference is the share of the
+    holdout that the bar flags by its definition.
     """
     sets = image_sets(evaluation)
     if len(sets.holdout) < MINIMUM_IMAGES:
@@ -44,20 +45,20 @@ def near_copies(evaluation: Evaluation) -> Finding:
     real, _ = nearest_correlation(sets.holdout, sets.train)
     found, _ = nearest_correlation(sets.synthetic, sets.train)
     usual = real[~_are_twins(real, sets.holdout.codes)]
-    bar, lowest, highest = np.quantile(usual, _level_interval(len(usual))).tolist()
+    share, bar = hits(found.astype(np.float64), usual.astype(np.float64)), np.quantile(usual, 1 - FALSE_FLAGS)
     return Finding(
         metric="near_copies",
         family="privacy",
-        value=float(np.mean(found > bar)),
-        low=float(np.mean(found > highest)),
-        high=float(np.mean(found > lowest)),
-        reference=float(np.mean(usual > bar)),
+        value=share.rate,
+        low=share.low,
+        high=share.high,
+        reference=FALSE_FLAGS,
         higher_is_better=False,
         n=len(found),
         threat_model=THREAT_MODEL,
         detail={
             "flagged": int(np.sum(found > bar)),
-            "threshold": bar,
+            "threshold": float(bar),
             "median_correlation": float(np.median(found)),
             "median_correlation_real": float(np.median(real)),
             "twin_share_real": 1 - len(usual) / len(real),
@@ -187,10 +188,3 @@ def _are_twins(correlation: Correlation, codes: Index) -> Flags:
 def _usual_maximum(z: Correlation) -> float:
     centre = np.median(z)
     return float(centre + TWIN_SIGMAS * max(1.4826 * np.median(np.abs(z - centre)), 1e-6))
-
-
-def _level_interval(n: int) -> list[float]:
-    """The level of the bar, and the levels that bound it with 95 % confidence (order statistics, normal form)."""
-    level = 1 - FALSE_FLAGS
-    spread = 1.96 * float(np.sqrt(level * FALSE_FLAGS / n))
-    return [level, max(level - spread, 0.5), min(level + spread, 1.0)]

@@ -9,8 +9,8 @@ from synthgen.datasets import Index, Table
 from synthgen.findings import Finding
 from synthgen.metrics.classifiers import Examples, in_threads
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
+from synthgen.metrics.learner import Task, class_codes, macro_auc, make_task
 from synthgen.metrics.table_features import Encoded, encode, tables
-from synthgen.metrics.utility.learner import Task, class_codes, macro_auc, make_task
 from synthgen.stats import FloatArray, t_interval
 
 

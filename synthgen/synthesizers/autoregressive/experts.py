@@ -1,6 +1,5 @@
 """Networks and trees as one model: each column is drawn from either, as often as its validation rows speak for it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from synthgen.stats import FloatArray
 from synthgen.synthesizers.autoregressive.network import ColumnNetworks
 from synthgen.synthesizers.cart import Cart
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
+from synthgen.synthesizers.model_files import below
 
 # Trees find tight relations in few rows, networks the rest: support2 (5,463 rows x 46 columns, 16 bins), loss on the
 # valid rows 85.1 nats without trees, 84.5 with them; what C2ST gains by that is within its noise.
@@ -82,7 +82,7 @@ class Experts:
     @classmethod
     def restore(cls, networks: ColumnNetworks, layout: Layout, arrays: Arrays) -> Self:
         """The model whose `state` this is; the networks come untrained."""
-        networks.load_state_dict({name: torch.from_numpy(array) for name, array in _below("networks.", arrays).items()})
+        networks.load_state_dict({name: torch.from_numpy(array) for name, array in below("networks.", arrays).items()})
         return cls(networks.requires_grad_(False), Cart(_TREES).restore(layout, {}, arrays), arrays["shares"])
 
 
@@ -93,7 +93,3 @@ def _share(own: FloatArray, others: FloatArray) -> float:
         mixed = share * own + (1 - share) * others
         share = float((share * own / np.maximum(mixed, np.finfo(float).tiny)).mean())
     return max(share, _LEAST_SHARE)
-
-
-def _below(prefix: str, arrays: Arrays) -> Mapping[str, npt.NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -18,7 +18,8 @@ from synthgen.synthesizers.autoregressive.experts import Experts
 from synthgen.synthesizers.autoregressive.network import build_networks
 from synthgen.synthesizers.autoregressive.training import Plan, State, train_networks
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
-from synthgen.synthesizers.training_file import restore_training, save_training
+from synthgen.synthesizers.device import best_device
+from synthgen.synthesizers.training_file import restore_training, save_training, training_key
 
 # Shares of train that are held out for validation when no rows for it came: of 5,000 rows and more, and of fewer.
 _HELD_OUT_SHARE, _HELD_OUT_SHARE_OF_FEW, _FEW_ROWS = 0.05, 0.15, 5_000
@@ -47,18 +48,20 @@ class Autoregressive:
         Raises:
             TrainingError: the loss is no longer a number, also at a lower learning rate.
         """
-        key = f"{train.fingerprint()} {valid.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
         learned, judged = _with_valid(train, valid, rng)
         seed = int(rng.integers(2**63))
-        key = f"{seed} {key}"
-        generator = torch.Generator(_device()).manual_seed(seed)
+        key = training_key(seed, (train, valid), self.config) if checkpoint else ""
+        generator = torch.Generator(best_device()).manual_seed(seed)
         rows = _tensor(learned, generator.device)
         state = State.fresh(layout, self.config, rows, generator)
-        if checkpoint:
-            _resume(state, checkpoint, key)
+        _resume(state, checkpoint, key)
         plan = Plan.of(self.config, len(learned))
         train_networks(
-            state, rows, _tensor(judged, generator.device), plan, lambda now: _save_state(now, checkpoint, key)
+            state,
+            rows,
+            _tensor(judged, generator.device),
+            plan,
+            lambda now: save_training(now.parts, now.rng, now.numbers, checkpoint, key=key),
         )
         self._experts = Experts.fit(state.best, learned, judged, layout, rng)
         self._history = state.history
@@ -76,20 +79,15 @@ class Autoregressive:
 
     def restore(self, layout: Layout, meta: Mapping[str, Any], arrays: Arrays) -> Self:
         """The model whose `state` this is."""
-        networks = build_networks(layout, self.config, torch.Generator(_device()))
+        networks = build_networks(layout, self.config, torch.Generator(best_device()))
         self._experts, self._history = Experts.restore(networks, layout, arrays), list(meta["history"])
         return self
 
 
-def _resume(state: State, checkpoint: Path, key: str) -> None:
+def _resume(state: State, checkpoint: Path | None, key: str) -> None:
     numbers = restore_training(state.parts, state.rng, checkpoint, key=key) or {}
     for name in state.numbers.keys() & numbers.keys():
         setattr(state, name, numbers[name])
-
-
-def _save_state(state: State, checkpoint: Path | None, key: str) -> None:
-    if checkpoint is not None:
-        save_training(state.parts, state.rng, state.numbers, checkpoint, key=key)
 
 
 def _with_valid(train: CodeRows, valid: CodeRows, rng: np.random.Generator) -> tuple[CodeRows, CodeRows]:
@@ -106,7 +104,3 @@ def _with_valid(train: CodeRows, valid: CodeRows, rng: np.random.Generator) -> t
 def _tensor(rows: CodeRows, device: torch.device) -> Tensor:
     """int32 [n, 1 + columns], the class first."""
     return torch.from_numpy(np.column_stack([rows.classes, rows.codes]).astype(np.int32)).to(device)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

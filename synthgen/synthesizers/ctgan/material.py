@@ -10,6 +10,7 @@ from torch.nn import functional
 from synthgen.datasets import Index
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.package import PAC
+from synthgen.synthesizers.device import best_device
 
 # Classes are drawn by the square root of their frequency: a rare one is then learned better than it is seen.
 _CLASS_TEMPER = 0.5
@@ -44,7 +45,7 @@ class Material:
     @classmethod
     def of(cls, codes: Index, classes: Index, sizes: tuple[int, ...], *, batch_size: int) -> "Material":
         """The material of codes int64 [n, columns] without the label, and their classes int64 [n]."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = best_device()
         groups = Groups.of(sizes, device)
         order = np.argsort(classes, kind="stable")
         dtype = torch.uint8 if max(sizes) <= 256 else torch.int16

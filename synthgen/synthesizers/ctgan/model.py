@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from synthgen.config import CtganConfig
 from synthgen.datasets import Index
@@ -24,6 +23,9 @@ from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
 from synthgen.synthesizers.ctgan.private_budget import accounting
 from synthgen.synthesizers.ctgan.private_moments import private_material
 from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
+from synthgen.synthesizers.device import best_device
+from synthgen.synthesizers.model_files import below
+from synthgen.synthesizers.training_file import training_key
 
 # The moments of 8,192 levels take 270 MB, and training holds four of their kind.
 _MAX_LEVELS = 8_192
@@ -61,9 +63,7 @@ class Ctgan:
             valid, checkpoint = valid.take(np.arange(0)), None
         seed = int(rng.integers(2**63))
         state = State.fresh(self.config, layout, material, torch.Generator(material.device).manual_seed(seed))
-        key = (
-            f"{seed} {train.fingerprint()} {valid.fingerprint()} {self.config.model_dump_json()}" if checkpoint else ""
-        )
+        key = training_key(seed, (train, valid), self.config) if checkpoint else ""
         if checkpoint:
             state.resume(checkpoint, key)
         task = Task(material, self.config, Judge.of(valid, material, self.config.latent))
@@ -91,11 +91,11 @@ class Ctgan:
 
     def restore(self, layout: Layout, meta: Mapping[str, Any], arrays: Arrays) -> Self:
         """The GAN whose `state` this is."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = best_device()
         size = (self.config.latent, self.config.width)
         groups = Groups.of(layout.sizes, device)
         network = build_network(layout, groups, size, torch.Generator(device), has_head=self.config.head)
-        network.load_state_dict(_tensors(arrays))
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in below("network.", arrays).items()})
         self._network = network.eval().requires_grad_(False)
         self._history, self._privacy = list(meta["history"]), meta["privacy"]
         return self
@@ -122,9 +122,3 @@ def _refuse_width(layout: Layout) -> None:
 def _save_state(state: State, checkpoint: Path | None, key: str) -> None:
     if checkpoint is not None:
         state.save(checkpoint, key)
-
-
-def _tensors(arrays: Arrays) -> dict[str, Tensor]:
-    prefix = "network."
-    found = {name: array for name, array in arrays.items() if name.startswith(prefix)}
-    return {name.removeprefix(prefix): torch.from_numpy(array) for name, array in found.items()}

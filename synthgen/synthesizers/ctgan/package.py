@@ -14,6 +14,8 @@ from ctgan.synthesizers.ctgan import CTGAN, Discriminator, Generator
 from ctgan.synthesizers.tvae import Decoder, Encoder
 from torch import Tensor, nn
 
+from synthgen.synthesizers.model_files import below
+
 __all__ = [
     "CTGAN",
     "PAC",
@@ -122,8 +124,7 @@ def restored_ctgan(meta: Mapping[str, Any], arrays: Arrays) -> CTGAN:
     with torch.device("meta"):
         inputs = model._embedding_dim + sampler.dim_cond_vec()
         generator = Generator(inputs, model._generator_dim, transformer.output_dimensions)
-    prefix = "generator."
-    weights = {name.removeprefix(prefix): torch.from_numpy(a) for name, a in arrays.items() if name.startswith(prefix)}
+    weights = {name: torch.from_numpy(array) for name, array in below("generator.", arrays).items()}
     generator.to_empty(device=model._device).load_state_dict(weights)
     model._transformer, model._data_sampler, model._generator = transformer, sampler, generator
     return model

@@ -14,6 +14,7 @@ from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.material import Material, class_moments, is_stratified
 from synthgen.synthesizers.ctgan.private_budget import Query, moment_query, on_simplex, secret_rng
+from synthgen.synthesizers.device import best_device
 
 _SWEEPS = 5
 
@@ -54,7 +55,7 @@ class PrivateMoments:
 
     def material(self, batch_size: int, rng: np.random.Generator) -> Material:
         """What the GAN is trained on. Its rows have independent columns: they only stand where real rows were."""
-        groups = Groups.of(self.sizes, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        groups = Groups.of(self.sizes, best_device())
         classes, width = len(self.rows), groups.width
         target = np.zeros((classes, width + classes, width + classes), dtype=np.float32)
         for k, (table, total) in enumerate(zip(self.pairs, self.rows.tolist(), strict=True)):

@@ -17,6 +17,7 @@ from synthgen.synthesizers.encoding.columns import BinnedColumn, Column, LevelCo
 from synthgen.synthesizers.encoding.grid import Numbers
 from synthgen.synthesizers.encoding.table_state import Cells, is_measured, restored_schema, schema_state
 from synthgen.synthesizers.encoding.ties import decode_ties, encode_ties, with_ties
+from synthgen.synthesizers.model_files import below
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Encoder:
     def restore(cls, text: str, arrays: Mapping[str, Numbers]) -> "Encoder":
         """The encoder whose `state` this is; further arrays are ignored."""
         raw: dict[str, Any] = json.loads(text)
-        columns = [restored_column(fields, _parts(arrays, j)) for j, fields in enumerate(raw["columns"])]
+        columns = [restored_column(fields, below(f"encoder.{j}.", arrays)) for j, fields in enumerate(raw["columns"])]
         return cls(restored_schema(raw["schema"]), tuple(columns))
 
 
@@ -189,8 +190,3 @@ def _fit_column(column: Cells, bins: int | None) -> Column:
         return BinnedColumn.fit(column, bins)
     # Every class of the label keeps its own code: it is asked for by name.
     return LevelColumn.fit(column, fold=bins is not None)
-
-
-def _parts(arrays: Mapping[str, Numbers], position: int) -> dict[str, Numbers]:
-    prefix = f"encoder.{position}."
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -68,9 +68,11 @@ class Grid:
         whole = _whole(column.dt.tz_localize(None) if self.by_clock else column, self.decimals)
         span = np.iinfo(whole.dtype)
         # A value far outside would wrap around, and come out at the other end.
-        near = np.clip(whole, max(self.base - MAX_SPAN, span.min), min(self.base + MAX_SPAN, span.max))
-        offset = (near - whole.dtype.type(self.base)).astype(np.int64)
-        return np.asarray(offset // self.step, dtype=np.int64)
+        reach, rest = MAX_SPAN * self.step, self.base % self.step
+        near = np.clip(whole, max(self.base - reach, span.min + rest), min(self.base + reach, span.max))
+        # Divided before it is subtracted: dates of three centuries are further apart than int64 counts nanoseconds.
+        tick = (near - whole.dtype.type(rest)) // whole.dtype.type(self.step)
+        return np.asarray((tick - whole.dtype.type(self.base // self.step)).astype(np.int64), dtype=np.int64)
 
     def values(self, ticks: Numbers, dtype: DType) -> Cells:
         """The values at these ticks, in the dtype of the column."""
@@ -97,12 +99,13 @@ def unit_decimals(dtype: DType) -> int:
 
 def _coarsest(name: str, whole: npt.NDArray[Any], decimals: int) -> Grid:
     base, top = int(whole.min()), int(whole.max())
-    if top - base > MAX_SPAN:
+    # Modulo 2^64 the distance is right although it may be beyond int64.
+    step = max(1, int(np.gcd.reduce(whole.astype(np.uint64) - np.uint64(base % 2**64))))
+    if max(step, (top - base) // step) > MAX_SPAN:
         raise DataError(
             f"column {name!r} spans more than 2^62", where=name, hint="declare it as id, or give it a smaller unit"
         )
-    step = int(np.gcd.reduce((whole - whole.min()).astype(np.int64)))
-    return Grid(base, max(step, 1), decimals)
+    return Grid(base, step, decimals)
 
 
 def _at_clock(whole: npt.NDArray[np.int64], dtype: DType) -> Cells:

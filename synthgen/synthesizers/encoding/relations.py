@@ -19,6 +19,7 @@ from synthgen.synthesizers.codes import Mask
 from synthgen.synthesizers.encoding.columns import BinnedColumn, restored_column
 from synthgen.synthesizers.encoding.grid import MAX_SPAN, Numbers
 from synthgen.synthesizers.encoding.table_state import Cells, is_measured
+from synthgen.synthesizers.model_files import below
 
 Form = Literal["difference", "ratio"]
 
@@ -142,9 +143,7 @@ class Relations:
         """The relations whose `state` this is; further arrays are ignored."""
         relations = []
         for i, fields in enumerate(state):
-            prefix = f"relations.{i}."
-            parts = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            column = restored_column(fields["column"], parts)
+            column = restored_column(fields["column"], below(f"relations.{i}.", arrays))
             assert isinstance(column, BinnedColumn)
             relations.append(Relation(column, fields["form"], tuple(fields["sources"]), tuple(fields["stand_ins"])))
         kinds = {one.name: fields["kind"] for one, fields in zip(relations, state, strict=True)}

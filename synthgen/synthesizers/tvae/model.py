@@ -22,7 +22,9 @@ from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.package import build_decoder
-from synthgen.synthesizers.training_file import restore_training, save_training
+from synthgen.synthesizers.device import best_device
+from synthgen.synthesizers.model_files import below
+from synthgen.synthesizers.training_file import restore_training, save_training, training_key
 from synthgen.synthesizers.tvae.training import State, Task, train_autoencoder
 
 
@@ -49,13 +51,17 @@ class Tvae:
             TrainingError: a loss is no longer a number.
         """
         seed = int(rng.integers(2**63))
-        generator = torch.Generator(_device()).manual_seed(seed)
+        generator = torch.Generator(best_device()).manual_seed(seed)
         task = Task.of(train, valid, layout, self.config.latent, generator)
         state = State.fresh(self.config, sum(layout.sizes), layout.class_count, generator)
-        key = f"{seed} {train.fingerprint()} {valid.fingerprint()} {self.config.model_dump_json()}"
-        if checkpoint and (numbers := restore_training(state.parts, generator, checkpoint, key=key)):
+        key = training_key(seed, (train, valid), self.config) if checkpoint else ""
+        if numbers := restore_training(state.parts, generator, checkpoint, key=key):
             state.resume(numbers)
-        train_autoencoder(state, task, self.config, self._budget(len(train)), lambda now: _save(now, checkpoint, key))
+
+        def on_tick(now: State) -> None:
+            save_training(now.parts, now.rng, now.numbers, checkpoint, key=key)
+
+        train_autoencoder(state, task, self.config, self._budget(len(train)), on_tick)
         self._decoder, self._groups, self._class_count = state.best, task.groups, layout.class_count
         self._history = state.history
         return self
@@ -81,12 +87,10 @@ class Tvae:
 
     def restore(self, layout: Layout, meta: Mapping[str, Any], arrays: Arrays) -> Self:
         """The autoencoder whose `state` this is."""
-        self._groups, self._class_count = Groups.of(layout.sizes, _device()), layout.class_count
+        self._groups, self._class_count = Groups.of(layout.sizes, best_device()), layout.class_count
         inputs = self.config.latent + layout.class_count
-        decoder = build_decoder(inputs, self.config.width, self._groups.width, torch.Generator(_device()))
-        prefix = "decoder."
-        found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        decoder.load_state_dict({name: torch.from_numpy(array) for name, array in found.items()})
+        decoder = build_decoder(inputs, self.config.width, self._groups.width, torch.Generator(best_device()))
+        decoder.load_state_dict({name: torch.from_numpy(array) for name, array in below("decoder.", arrays).items()})
         self._decoder = decoder.requires_grad_(False)
         self._history = list(meta["history"])
         return self
@@ -94,12 +98,3 @@ class Tvae:
     def _budget(self, rows: int) -> Budget:
         steps = self.config.budget_steps or int(np.clip(40 * rows**0.5, 600, 6_000))
         return Budget(steps, self.config.budget_minutes * 60, self.config.budget_steps is not None)
-
-
-def _save(state: State, checkpoint: Path | None, key: str) -> None:
-    if checkpoint is not None:
-        save_training(state.parts, state.rng, state.numbers, checkpoint, key=key)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

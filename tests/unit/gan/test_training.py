@@ -104,16 +104,52 @@ def test_global_random_state_is_untouched():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_weights_that_explode_stop_the_training_with_advice():
+def test_weights_that_explode_stop_the_training_with_what_was_tried():
     settings = config(learning_rate=0.1, penalty_gamma=1000)
     state = fresh(settings)
     with torch.no_grad():
         state.discriminator.realism.weight.fill_(1e38)
     kept = []
-    with pytest.raises(TrainingError, match="no longer a number") as caught:
+    with pytest.raises(TrainingError, match=r"0\.1, 0\.05, 0\.025, 0\.0125") as caught:
         trained(settings, state, keep=kept.append)
     assert "penalty_gamma" in caught.value.hint
     assert kept == []
+
+
+def broken_once(state):
+    """Weights that are no numbers, after the tenth step."""
+    if state.step == 10 and not state.rollbacks:
+        with torch.no_grad():
+            state.generator.head.weight.fill_(float("nan"))
+
+
+def test_weights_that_are_no_numbers_are_rolled_back_and_training_ends_at_a_lower_rate():
+    settings = config()
+    state = trained(settings, keep=broken_once)
+    assert (state.step, state.rollbacks) == (20, 1)
+    assert state.is_sound()
+    rates = {group["lr"] for optimiser in (state.generator_optimiser, state.discriminator_optimiser)
+             for group in optimiser.param_groups}  # fmt: skip
+    assert rates == {settings.learning_rate / 2}
+    assert [tick for tick in state.history if "rollbacks" in tick] == [{"step": 10, "images": 80, "rollbacks": 1}]
+
+
+def test_a_resume_keeps_the_lower_rate(tmp_path):
+    settings = config()
+
+    def killed_at_fifteen(state):
+        save_checkpoint(state, tmp_path, "key")
+        broken_once(state)
+        if state.step == 15:
+            raise Killed
+
+    straight = trained(settings, keep=broken_once)
+    with pytest.raises(Killed):
+        trained(settings, keep=killed_at_fifteen)
+    resumed = fresh(settings, seed=99)
+    assert load_checkpoint(resumed, tmp_path, "key")
+    trained(settings, resumed)
+    assert_same(weights(resumed), weights(straight))
 
 
 def test_progress_tells_images_rate_and_losses(caplog):

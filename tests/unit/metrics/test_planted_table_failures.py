@@ -5,43 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from planted import PEOPLE, emitted, marginals, people
 
 from synthgen.config import EvaluationSize
 from synthgen.datasets import Schema, Table
+from synthgen.findings import Verdict
+from synthgen.gates import judge, rules_for
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.fidelity.c2st import c2st_auc
 from synthgen.metrics.fidelity.shapes import column_shapes, pair_trends
 from synthgen.metrics.privacy.copies import excess_copies
 from synthgen.metrics.privacy.identifiers import identifier_replay
 from synthgen.metrics.privacy.membership import membership_tpr_at_1pct_fpr
-from synthgen.metrics.utility.augmentation import CONTROLS, augmentation_gain
+from synthgen.metrics.utility.augmentation import CONTROLS, augmentation_gain, gain_over_controls
 from synthgen.metrics.utility.tstr import tstr_gap
 
 SIZE = EvaluationSize(max_rows=5_000, utility_seeds=3, bootstrap_rounds=50)
-KINDS = {
-    "name": "id", "height": "numeric", "weight": "numeric", "pulse": "integer", "city": "categorical",
-    "region": "categorical", "smokes": "boolean", "ill": "categorical",
-}  # fmt: skip
 ROWS = 1_500
-
-
-def people(n: int, rng: np.random.Generator) -> Table:
-    """Independent rows of one population; the label is yes in 1 of 6."""
-    health, place = rng.normal(size=(2, n))
-    height = 170 + 9 * health + 4 * rng.normal(size=n)
-    frame = pd.DataFrame(
-        {
-            "name": [f"O'Brien-{number}" for number in rng.integers(0, 10**12, n)],
-            "height": np.round(height, 2),
-            "weight": np.where(rng.random(n) < 0.05, np.nan, np.round(0.8 * height - 60 + 3 * rng.normal(size=n), 2)),
-            "pulse": np.round(70 - 6 * health + 3 * rng.normal(size=n)).astype(int),
-            "city": np.array(["a", "b", "c", "d"])[np.digitize(place, [-0.7, 0, 0.7])],
-            "region": np.where(place > 0, "north", "south"),
-            "smokes": health + rng.normal(size=n) < -0.5,
-            "ill": np.where(0.8 * rng.normal(size=n) - 1.5 * health + place > 1.9, "yes", "no"),
-        }
-    )
-    return Table(frame, Schema(KINDS, label="ill"))
 
 
 def evaluation(
@@ -50,16 +30,6 @@ def evaluation(
     """Train and holdout of one population; an independent real sample unless other synthetic rows are given."""
     rows = [part or people(ROWS, rng) for part in (train, synthetic)]
     return Evaluation(rows[0], people(holdout, rng), rows[1], SIZE, probe=rows[1])
-
-
-def marginals(table: Table, rng: np.random.Generator) -> Table:
-    """Columns drawn alone."""
-    return replace(table, frame=table.frame.apply(lambda column: column.to_numpy()[rng.permutation(len(column))]))
-
-
-def emitted(table: Table) -> Table:
-    """As a synthesizer emits it: without identifiers."""
-    return replace(table, frame=table.modelled)
 
 
 def with_replay(table: Table, train: Table, share: float) -> Table:
@@ -111,56 +81,11 @@ def test_independent_columns_are_private_and_easy_to_tell():
     assert pair_trends(given).high < pair_trends(given).reference
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_one_percent_of_exact_replay_is_rejected(seed):
-    rng = np.random.default_rng(100 + seed)
-    train = people(2_000, rng)
-    synthetic = with_replay(people(2_000, rng), train, 0.01)
-    assert excess_copies(evaluation(rng, emitted(synthetic), train=train, holdout=2_000)).low > 0.001
-
-
-def amounts(n: int, rng: np.random.Generator) -> Table:
-    """Rows that say much about a person: eight amounts and two categories."""
-    frame = pd.DataFrame({f"amount{i}": np.exp(rng.normal(size=n)) for i in range(8)})
-    frame = frame.assign(city=rng.choice(list("abcde"), n), ill=rng.choice(["no", "yes"], n))
-    kinds = {name: "numeric" if name.startswith("amount") else "categorical" for name in frame}
-    return Table(frame, Schema(kinds, "ill"))
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_two_percent_of_jittered_replay_is_rejected_and_none_is_not(seed):
-    rng = np.random.default_rng(200 + seed)
-    train, holdout, fresh = (amounts(2_000, rng) for _ in range(3))
-    numbers = train.frame.select_dtypes("number").iloc[:40]
-    moved = train.frame.iloc[:40].assign(**(numbers * (1 + rng.uniform(-0.02, 0.02, numbers.shape))))
-    synthetic = replace(fresh, frame=pd.concat([moved, fresh.frame.iloc[40:]], ignore_index=True))
-    assert membership_tpr_at_1pct_fpr(Evaluation(train, holdout, synthetic, SIZE)).low > 0.01
-    assert membership_tpr_at_1pct_fpr(Evaluation(train, holdout, fresh, SIZE)).low <= 0.01
-
-
 def test_the_controls_of_membership_bracket_the_scale():
     detail = membership_tpr_at_1pct_fpr(evaluation(np.random.default_rng(4))).detail
     assert detail["control_independent"] == pytest.approx(0.01, abs=0.012)
     assert detail["control_leak"] == pytest.approx(0.06, abs=0.02)
     assert abs(detail["share_of_leak"]) < 0.4
-
-
-def few_values(n: int, rng: np.random.Generator) -> Table:
-    """Rows of which many repeat by nature."""
-    frame = pd.DataFrame({"x": rng.poisson(9, n), "y": rng.poisson(9, n), "ill": rng.choice(["no", "yes"], n)})
-    return Table(frame, Schema({"x": "integer", "y": "integer", "ill": "categorical"}, "ill"))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_small_holdout_and_natural_duplicates_accuse_nobody(seed):
-    # Equal rows on one side of the split, as our splitting has it: matches with holdout alone would prove nothing.
-    rng = np.random.default_rng(300 + seed)
-    everyone, fresh = few_values(4_000, rng), few_values(2_000, rng)
-    side = rng.random(100_000)[everyone.row_keys() % np.uint64(100_000)]
-    train, holdout = (everyone.take(np.flatnonzero(mask)) for mask in (side < 0.75, side >= 0.75))
-    given = Evaluation(train, holdout, fresh, SIZE)
-    assert excess_copies(given).low <= 0.001
-    assert membership_tpr_at_1pct_fpr(given).low <= 0.02
 
 
 def test_fifty_held_out_rows_decide_nothing():
@@ -215,6 +140,20 @@ def test_augmentation_is_compared_with_every_control():
     assert detail["gain_over_best_control"]["value"] == pytest.approx(over_best)
 
 
+def test_the_gain_over_controls_is_the_smallest_and_a_gain_by_threshold_alone_is_refused():
+    rng = np.random.default_rng(13)
+    given = evaluation(rng, rare_only(people(3 * ROWS, rng)))
+    detail, over = augmentation_gain(given).detail, gain_over_controls(given)
+    gains = [detail["arms"]["synthetic"] - detail["arms"][name] for name in CONTROLS]
+    assert over.value == pytest.approx(min(gains))
+    assert over.low == min(gain["low"] for gain in over.detail["over"].values())
+    # A thousandth of the rows of a rare class: real alone is beaten by class weights, and so are ten fresh rows.
+    few = gain_over_controls(replace(given, synthetic=rare_only(people(60, rng))))
+    [rule] = [rule for rule in rules_for("table", "augment") if rule.metric == "gain_over_controls"]
+    [judgement] = judge([rule], [few], [])
+    assert (judgement.verdict, judgement.required) == (Verdict.FAIL, True)
+
+
 def test_copies_gain_nothing_over_duplicated_rows():
     rng = np.random.default_rng(10)
     train = people(ROWS, rng)
@@ -231,7 +170,7 @@ def test_copies_gain_nothing_over_duplicated_rows():
 def test_utility_of_a_table_without_label_is_not_measurable(metric):
     given = evaluation(np.random.default_rng(11), holdout=60)
     parts = {
-        side: replace(getattr(given, side), schema=Schema(KINDS, None))
+        side: replace(getattr(given, side), schema=Schema(PEOPLE, None))
         for side in ("train", "holdout", "synthetic", "probe")
     }
     with pytest.raises(NotMeasurable, match="no label"):

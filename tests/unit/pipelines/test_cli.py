@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.cli import _answer
 
+AUDIT = ("audit", "--train", "some.csv", "--synthetic", "some.csv")
 HEAVY = ("torch", "monai", "ctgan", "mlflow", "prefect", "pandas", "sklearn")
 
 
@@ -52,6 +53,20 @@ def wine(tmp_path: Path) -> Path:
         (["verify", "nowhere"], "has no manifest.json"),
         (["init", "nowhere.csv", "--label", "y"], "nowhere.csv"),
         (["audit", "--train", "nowhere.csv", "--synthetic", "nowhere.csv"], "nowhere.csv"),
+        (["audit", "--train", "nowhere.csv", "--synthetic", "nowhere.csv", "--track"], "nowhere.csv"),
+        ([*AUDIT, "--label", "weihgt"], "did you mean 'weight'?"),
+        ([*AUDIT, "--type", "weihgt=numeric"], "did you mean 'weight'?"),
+        ([*AUDIT, "--secret", "weihgt"], "did you mean 'weight'?"),
+        ([*AUDIT, "--type", "weight"], "--type 'weight' must read COL=KIND"),
+        ([*AUDIT, "--type", "weight=metric"], "types.weight"),
+        ([*AUDIT, "--gate", "c2st_auc=0.8"], "--gate 'c2st_auc=0.8' must read METRIC<=X"),
+        ([*AUDIT, "--gate", "c2st<=0.8"], "did you mean 'c2st_auc'?"),
+        ([*AUDIT, "--gates", "nowhere.yaml"], "gates file 'nowhere.yaml' does not exist"),
+        ([*AUDIT, "--gates", "{wine}"], "must hold a list of gates"),
+        ([*AUDIT, "--track", "-o", "here"], "--track and -o exclude each other"),
+        (["report", "no-such-run"], "no run has the id 'no-such-run'"),
+        (["compare", "no-such-run"], "compare takes two or more runs, 1 given"),
+        (["compare", "no-such-run", "nor-such"], "no run has the id 'no-such-run'"),
     ],
 )
 def test_a_mistake_exits_with_2_and_one_sentence(
@@ -64,6 +79,8 @@ def test_a_mistake_exits_with_2_and_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SYNTHGEN_WORKSPACE", str(tmp_path / "space"))
+    rows = "\n".join(f"{number},{number % 7}" for number in range(60, 0, -1))
+    (tmp_path / "some.csv").write_text(f"weight,size\n{rows}\n")
     code = _answer([argument.replace("{wine}", str(wine)) for argument in arguments])
     shown = capsys.readouterr()
     assert code == 2

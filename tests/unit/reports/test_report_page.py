@@ -208,7 +208,9 @@ def test_report_json_is_the_report(tmp_path: Path, samples: ModuleType) -> None:
     write_report(tmp_path / "report", report, small_material(samples))
     raw = json.loads((tmp_path / "report" / "report.json").read_text())
     assert Report.from_json(raw).to_json() == json.loads(json.dumps(report.to_json()))
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "report-shareable.html", "report.html", "report.json",
+    ]  # fmt: skip
 
 
 def test_an_audit_without_holdout_label_or_rules_renders(samples: ModuleType) -> None:

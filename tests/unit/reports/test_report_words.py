@@ -4,9 +4,9 @@ from types import ModuleType
 import pytest
 
 from synthgen.findings import Finding, Judgement, Report, Verdict
+from synthgen.redaction import redacted
 from synthgen.reports import headline
 from synthgen.reports.headline import gain_sentence
-from synthgen.reports.provenance import redacted
 from synthgen.reports.words import shown_duration, shown_interval, shown_number, shown_rule
 
 NB = "\N{NO-BREAK SPACE}"

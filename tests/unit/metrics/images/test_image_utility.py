@@ -38,7 +38,7 @@ def test_images_with_wrong_labels_do_harm(thin):
 
 def test_the_same_seed_gives_the_same_gain(thin, monkeypatch):
     monkeypatch.setattr(utility, "RECIPE", Recipe(steps=10))
-    assert utility.augmentation_gain(thin) == utility.augmentation_gain(replace(thin))
+    assert utility.augmentation_gain(replace(thin)) == utility.augmentation_gain(replace(thin))
 
 
 def test_balanced_accuracy_equals_scikit_learn():
@@ -108,3 +108,14 @@ def test_classic_augmentation_changes_every_image_a_little_and_mirrors_only_when
     mirrored = classic_augmentation(images, generator, mirror=True)
     share = (mirrored[..., :8].mean((1, 2, 3)) < mirrored[..., 8:].mean((1, 2, 3))).float().mean()
     assert 0.35 < share < 0.65
+
+
+def test_each_control_is_compared_with_the_arm_that_goes_beside_it(thin):
+    gains, over = utility.augmentation_gain(thin).detail, utility.gain_over_controls(thin)
+    arms = gains["arms"]
+    expected = {
+        "duplicated": arms["synthetic"] - arms["duplicated"], "classic": arms["synthetic+classic"] - arms["classic"]
+    }  # fmt: skip
+    assert {name: gain["value"] for name, gain in over.detail["over"].items()} == pytest.approx(expected)
+    assert over.value == pytest.approx(min(expected.values()))
+    assert over.low <= over.value <= over.high

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import average_precision_score
 
 from synthgen.datasets import Index, Table
@@ -62,11 +61,6 @@ def macro_auc(task: Task, probabilities: FloatArray) -> tuple[float, FloatArray]
     """Mean over classes of the ROC-AUC of one against the rest, and the influence of each test row, float64 [n]."""
     found = [auc_influence(probabilities[:, code], task.target == code) for code in task.present]
     return float(np.mean([auc for auc, _ in found])), np.mean([influence for _, influence in found], axis=0)
-
-
-def is_correct(task: Task, probabilities: FloatArray) -> npt.NDArray[np.bool_]:
-    """Whether the most probable class is the true one, bool [n]."""
-    return np.asarray(probabilities.argmax(1) == task.target)
 
 
 def balanced_mean(task: Task, values: FloatArray) -> float:

@@ -1,0 +1,1 @@
+"""The commands of `synthgen`. Frameworks are imported inside them: --help and a misspelt key answer at once."""

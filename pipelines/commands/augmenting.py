@@ -1,0 +1,149 @@
+"""`synthgen init`, `check` and `run`: from data to a config, and from a config to an augmented dataset."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pipelines.commands.options import JsonFlag, OutputOption, WorkspaceOption, out
+from synthgen.config import RunConfig
+from synthgen.config_reading import load_config
+from synthgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthgen.augmentation import Outcome
+    from synthgen.runs import Workspace
+
+
+def init(
+    data: Path,
+    *,
+    label: str = "label",
+    output: OutputOption = None,
+) -> int:
+    """Look at a table, image folder, npz, zip or manifest and write a commented config for it.
+
+    Args:
+        data: the file or folder.
+        label: column to predict; image folders and npz need none.
+        output: the config to write; default: the data's name with .yaml, in the current folder.
+    """
+    from synthgen.sources.proposals import propose
+
+    target = output or Path(f"{data.resolve().stem}.yaml")
+    if target.exists():
+        raise UsageError(f"{target} exists already", where=str(target), hint="choose another name with -o")
+    text = propose(data, label=label)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    out.print(f"wrote {target}", highlight=False, soft_wrap=True)
+    out.print(
+        f"next: read it, then `synthgen check {target}` and `synthgen run {target}`", highlight=False, soft_wrap=True
+    )
+    return 0
+
+
+def check(
+    config: Path,
+    *,
+    set_: Annotated[list[str] | None, Parameter(name=["-s", "--set"], help="key.sub=value, repeatable.")] = None,
+    json_: JsonFlag = False,
+) -> int:
+    """Validate config and data and print the plan; trains nothing and writes nothing."""
+    from pipelines import preview
+
+    plan = preview.look(load_config(config, set_ or ()))
+    if json_:
+        print(json.dumps(plan.to_json()))
+    else:
+        preview.show(plan, out)
+    return 0
+
+
+def run(
+    config: Annotated[list[Path], Parameter(help="One or more YAML files; several run one after the other.")],
+    *,
+    set_: Annotated[list[str] | None, Parameter(name=["-s", "--set"], help="key.sub=value, repeatable.")] = None,
+    force: Annotated[bool, Parameter(negative="", help="Emit even on FAIL, marked as not passed.")] = False,
+    workspace: WorkspaceOption = None,
+    json_: JsonFlag = False,
+) -> int:
+    """The whole flow, once: from config to an augmented dataset with a verdict, or a refusal that says why."""
+    from pipelines.bootstrap import bootstrap, workspace_at
+
+    configs = [load_config(path, set_ or ()) for path in config]
+    space = workspace_at(workspace)
+    bootstrap(space)
+    codes = []
+    for path, loaded in zip(config, configs, strict=True):
+        outcome = _run_one(loaded, space, force=force, progress=not json_)
+        if json_:
+            print(json.dumps(asdict(outcome)), flush=True)
+        else:
+            _show_outcome(loaded, outcome, path)
+        codes.append(outcome.exit_code)
+    return max(codes, key=(0, 4, 3).index)
+
+
+def _run_one(config: RunConfig, space: "Workspace", *, force: bool, progress: bool) -> "Outcome":
+    from pipelines import preview
+    from pipelines.orchestration import orchestrated
+    from pipelines.terminal import progress_shown
+    from synthgen import stages
+    from synthgen.augmentation import run_augmentation
+
+    with progress_shown(enabled=progress):
+        # A mistake in the data is answered before any server starts or anything is written but the cache.
+        fresh = stages.preflight(config, space)
+        preview.announce_run(config, space)
+        return orchestrated(
+            space,
+            lambda: _flow(config, space, force=force, fresh=fresh),
+            lambda: run_augmentation(config, space, force=force, fresh=fresh),
+        )
+
+
+def _flow(config: RunConfig, space: "Workspace", *, force: bool, fresh: list[str]) -> "Outcome":
+    from pipelines.augment import augment_flow
+
+    return augment_flow(config.model_dump(mode="json"), str(space.root), force=force, fresh=fresh)
+
+
+def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
+    from rich.text import Text
+
+    from pipelines.terminal import print_gates, print_places, verdict_text
+    from synthgen.findings import Report
+    from synthgen.reports.headline import headline
+    from synthgen.runs import read_json
+
+    report = Report.from_json(read_json(Path(outcome.report_json)))
+    out.print()
+    name = Text(f"{config.name}:", style="bold")
+    out.print(name, verdict_text(report.verdict), f"in {outcome.seconds:.0f} s", highlight=False)
+    out.print(headline(report, emitted=outcome.dataset_dir is not None), highlight=False)
+    out.print()
+    print_gates(out, report)
+    out.print()
+    dataset = outcome.dataset_dir or "none: the gates refused it"
+    places = {
+        "report": outcome.report_html,
+        "dataset": dataset,
+        "mlflow": _tracked_at(outcome),
+    }
+    print_places(out, places)
+    suffix = ".npz" if config.modality == "images" else ".parquet"
+    steps = {
+        "next": "synthgen ui                    the pages of Prefect and MLflow",
+        "": f"synthgen sample {outcome.run_id} --rows 1000 -o more{suffix}",
+        " ": f"synthgen run {path} -s seed={config.seed + 1}",
+    }
+    print_places(out, steps)
+
+
+def _tracked_at(outcome: "Outcome") -> str:
+    if outcome.not_tracked:
+        return f"not, or not whole: {outcome.not_tracked}"
+    return f"run {outcome.mlflow_run_id}, see synthgen ui"

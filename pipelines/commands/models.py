@@ -1,0 +1,47 @@
+"""`synthgen sample` and `verify`: more rows from a trained model, and the hashes of an emitted dataset."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelines.commands.options import JsonFlag, WorkspaceOption, out
+
+
+def sample(
+    model: Annotated[str, Parameter(help="A run id (or its beginning), a run folder, or a model folder.")],
+    *,
+    rows: int | None = None,
+    per_class: Annotated[list[str] | None, Parameter(help="LABEL=N, repeatable.")] = None,
+    where: Annotated[list[str] | None, Parameter(help="COLUMN=VALUE that every row has, repeatable; tables.")] = None,
+    seed: int = 0,
+    output: Annotated[Path, Parameter(name=["-o", "--output"])],
+    workspace: WorkspaceOption = None,
+) -> int:
+    """Draw more from a trained model: .parquet or .csv for a table, .npz or a folder for images.
+
+    These rows are as the model draws them: not curated and not judged.
+    """
+    from pipelines.bootstrap import workspace_at
+    from pipelines.drawing import Request, draw
+
+    request = Request(rows=rows, per_class=per_class or (), where=where or ())
+    written = draw(workspace_at(workspace), model, request, seed=seed, target=output)
+    out.print(f"wrote {written:,} rows to {output}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def verify(dataset: Path, *, json_: JsonFlag = False) -> int:
+    """Compare every file of an emitted dataset with the hash in its manifest."""
+    from synthgen.runs import verify_manifest
+
+    folder = dataset / "dataset" if (dataset / "dataset" / "manifest.json").exists() else dataset
+    manifest = verify_manifest(folder)
+    if json_:
+        print(json.dumps({"dataset": str(folder), "files": len(manifest["files"]), "verdict": manifest.get("verdict")}))
+    else:
+        out.print(
+            f"✓ {len(manifest['files'])} files as in the manifest; verdict {manifest.get('verdict')}", highlight=False
+        )
+    return 0

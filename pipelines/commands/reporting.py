@@ -1,0 +1,64 @@
+"""`synthgen report` and `compare`: a run's page drawn again, and runs side by side."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelines.commands.options import JsonFlag, OutputOption, WorkspaceOption, out
+from synthgen.errors import UsageError
+
+RunName = Annotated[str, Parameter(help="A run id (or its beginning), or the folder of a run or an audit.")]
+
+
+def report(
+    run: RunName,
+    *,
+    shareable: Annotated[bool, Parameter(negative="")] = False,
+    output: OutputOption = None,
+    workspace: WorkspaceOption = None,
+) -> int:
+    """Draw the report of a finished run again, from its numbers and data.
+
+    Args:
+        shareable: only the version to hand on: aggregates, no image, no path, nothing that rests on a few rows.
+        output: folder to write to; default: the folder of the report that is there.
+    """
+    from pipelines.bootstrap import workspace_at
+    from pipelines.rendering import render_again
+
+    written = render_again(workspace_at(workspace), run, output, shareable=shareable)
+    for page in written:
+        out.print(f"wrote {page}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def compare(
+    *runs: RunName,
+    output: OutputOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonFlag = False,
+) -> int:
+    """Two or more runs side by side; a difference from the first is marked when the 95 % intervals do not overlap.
+
+    Args:
+        output: folder for compare.html; default: the current folder.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"compare takes two or more runs, {len(runs)} given", hint="`synthgen runs` lists them")
+    from pipelines.bootstrap import workspace_at
+    from pipelines.rendering import files_trusted_to_be_whole, print_comparison
+    from synthgen.reports.comparison import compared, load_side, write_comparison
+
+    space = workspace_at(workspace)
+    page = (output or Path()) / "compare.html"
+    with files_trusted_to_be_whole(", ".join(runs)):
+        comparison = compared([load_side(space, name) for name in runs])
+        write_comparison(page, comparison)
+    if json_:
+        print(json.dumps({**comparison.to_json(), "compare_html": str(page.absolute())}))
+    else:
+        print_comparison(out, comparison)
+        out.print(f"\nwrote {page}", highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,135 @@
+"""What killed processes have left behind in a workspace, and how each is ended or removed."""
+
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from filelock import FileLock, Timeout
+
+from pipelines.orchestration import TAG, processes
+from synthgen import tracking
+from synthgen.runs import Run, Workspace, free_lock, read_json, unfinished_files
+
+logger = logging.getLogger(__name__)
+
+# A stopped training is worth keeping for the next schedule or two.
+_CHECKPOINT_DAYS = 7.0
+_DAY_S = 86_400.0
+_FLOW_RUNS = 200
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One thing that nobody works on any more; `end` removes it, or ends it."""
+
+    kind: str
+    what: str
+    end: Callable[[], None]
+
+
+def leftovers(workspace: Workspace) -> list[Leftover]:
+    """Orphaned servers, flow runs and runs of dead processes, and what is half written and will not be gone on with."""
+    found = [*_servers(workspace), *_stages(workspace), *_runs(workspace)]
+    # Last, so that those which only wait for their own server are seen as they are.
+    return [*found, *_flow_runs(workspace)]
+
+
+def _servers(workspace: Workspace) -> Iterator[Leftover]:
+    for place in sorted(processes(workspace).glob("*.server.json")):
+        owner = place.with_name(place.name.replace(".server.json", ".lock"))
+        if _is_held(owner):
+            continue
+        if _is_held(Path(f"{place}.lock")):
+            pid = int(read_json(place)["pid"])
+            yield Leftover("orphaned Prefect server", f"process {pid}", partial(_end_server, pid, place))
+        else:
+            place.unlink(missing_ok=True)
+
+
+def _end_server(pid: int, place: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        until = time.monotonic() + 10
+        while _is_held(Path(f"{place}.lock")) and time.monotonic() < until:
+            time.sleep(0.1)
+    place.unlink(missing_ok=True)
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _stages(workspace: Workspace) -> Iterator[Leftover]:
+    for folder in sorted((workspace.root / "artifacts").glob("*/*.partial")):
+        if _is_held(folder.with_suffix(".lock")):
+            continue
+        checkpoints = [file.stat().st_mtime for file in (folder / "checkpoint").rglob("*") if file.is_file()]
+        if checkpoints and time.time() - max(checkpoints) < _CHECKPOINT_DAYS * _DAY_S:
+            continue  # the same command goes on from it
+        what = f"{folder.parent.name}/{folder.name}"
+        yield Leftover("unfinished stage", what, partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _runs(workspace: Workspace) -> Iterator[Leftover]:
+    for folder in sorted(path for path in workspace.runs.glob("*/*") if path.is_dir()):
+        lock = free_lock(folder)
+        if lock is None:
+            continue
+        lock.release()
+        if not (folder / "run.json").exists():
+            yield Leftover("run that never began", folder.name, partial(shutil.rmtree, folder, ignore_errors=True))
+            continue
+        for path in unfinished_files(folder):
+            what = f"{folder.name}/{path.name}"
+            yield Leftover("unfinished file of a run", what, partial(_remove, path))
+        if read_json(folder / "run.json").get("state") == "running":
+            yield Leftover("run of a dead process", folder.name, partial(_interrupt, workspace, Run(folder)))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _interrupt(workspace: Workspace, run: Run) -> None:
+    tracking.fail(run, workspace, run.record().get("mlflow_run_id"), SystemExit("the process that ran it has died"))
+
+
+def _flow_runs(workspace: Workspace) -> Iterator[Leftover]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    unfinished = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=unfinished)))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=wanted, limit=_FLOW_RUNS)
+    for run in runs:
+        tokens = [tag.removeprefix(TAG) for tag in run.tags if tag.startswith(TAG)]
+        if tokens and not any(_is_held(processes(workspace) / f"{token}.lock") for token in tokens):
+            yield Leftover("flow run of a dead process", run.name, partial(_crash, run.id))
+
+
+def _crash(flow_run_id: UUID) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, Crashed(message="the process that ran it has died"), force=True)

@@ -1,0 +1,124 @@
+"""The groups of protected columns, alone and two together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+import pandas as pd
+
+from synthgen.datasets import Index, Table
+from synthgen.metrics.evaluation import NotApplicable, NotMeasurable
+from synthgen.metrics.table_features import is_numeric, numbers, texts
+from synthgen.stats import FloatArray
+
+# A group with fewer rows says nothing about itself.
+MIN_ROWS = 50
+# A level with fewer rows is not even named.
+NAMED_ROWS = 5
+# Numbers with more values than this are cut at their quartiles.
+MOST_LEVELS = 10
+BAND_EDGES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The groups of one protected column, or of two together.
+
+    Attributes:
+        columns: the column or the two columns.
+        names: of the groups with at least `MIN_ROWS` rows in the first table.
+        codes: for each table, int64 [n], position of the group of each row in `names`; -1 is another group.
+        too_small: names of the other groups of at least `NAMED_ROWS` rows, and how many rows they have.
+    """
+
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    codes: tuple[Index, ...]
+    too_small: tuple[tuple[str, int], ...]
+
+    def labelled(self, group: int) -> dict[str, str]:
+        """Column and name of a group, for a report."""
+        return {"columns": " × ".join(self.columns), "group": self.names[group]}
+
+
+def groupings(parts: Sequence[Table]) -> list[Grouping]:
+    """The groups of every protected column and of every two, by the rows of the first table.
+
+    Raises:
+        NotApplicable: no protected column is declared, or none is synthesised.
+        NotMeasurable: no group has `MIN_ROWS` rows.
+    """
+    schema = parts[0].schema
+    columns = [name for name in sorted(schema.protected) if name in schema.features]
+    if not columns:
+        raise NotApplicable("no protected column was declared among the columns that are synthesised")
+    single = [_levels(parts, name) for name in columns]
+    pairs = [_crossed(first, second) for first, second in combinations(single, 2)]
+    found = [_kept(grouping) for grouping in (*single, *pairs)]
+    kept = [grouping for grouping in found if grouping.names]
+    if not kept:
+        raise NotMeasurable(f"no group of a protected column has {MIN_ROWS} training rows")
+    return kept
+
+
+def too_small(found: Sequence[Grouping]) -> list[dict[str, str | int]]:
+    """Groups of single columns that are too small to measure; of two columns they are too many to list."""
+    return [
+        {"columns": grouping.columns[0], "group": name, "real": rows}
+        for grouping in found
+        if len(grouping.columns) == 1
+        for name, rows in grouping.too_small
+    ]
+
+
+def _levels(parts: Sequence[Table], name: str) -> Grouping:
+    if is_numeric(parts[0].schema, name):
+        columns = [numbers(part.frame, name) for part in parts]
+        if len(np.unique(columns[0][np.isfinite(columns[0])])) > MOST_LEVELS:
+            return _bands(name, columns, is_date=parts[0].schema.kinds[name] == "datetime")
+    values = [np.where(pd.isna(found := texts(part.frame, name)), "missing", found).astype(str) for part in parts]
+    names = sorted(set(values[0].tolist()))
+    return Grouping((name,), tuple(names), tuple(pd.Index(names).get_indexer(column) for column in values), ())
+
+
+def _bands(name: str, columns: Sequence[FloatArray], *, is_date: bool) -> Grouping:
+    """Four bands between the quartiles of the first table, fewer where quartiles are equal, and the missing ones."""
+    known = columns[0][np.isfinite(columns[0])]
+    # Edges are values that occur, so that another unit moves no row across an edge.
+    edges = np.unique(np.quantile(known, BAND_EDGES, method="lower"))
+    edges = edges[edges < known.max()]
+    shown = [_edge(edge, is_date=is_date) for edge in edges]
+    names = [f"{low} < … ≤ {high}" for low, high in pairwise(shown)]
+    names = [f"≤ {shown[0]}", *names, f"> {shown[-1]}", "missing"] if shown else ["present", "missing"]
+    missing = len(names) - 1
+    codes = (np.where(np.isnan(values), missing, np.searchsorted(edges, values)) for values in columns)
+    return Grouping((name,), tuple(names), tuple(codes), ())
+
+
+def _edge(value: float, *, is_date: bool) -> str:
+    return str(pd.Timestamp(value, unit="s").date()) if is_date else f"{value:.6g}"
+
+
+def _crossed(first: Grouping, second: Grouping) -> Grouping:
+    names = tuple(f"{one} × {other}" for one in first.names for other in second.names)
+    codes = tuple(
+        np.where((one < 0) | (other < 0), -1, one * len(second.names) + other)
+        for one, other in zip(first.codes, second.codes, strict=True)
+    )
+    return Grouping(first.columns + second.columns, names, codes, ())
+
+
+def _kept(grouping: Grouping) -> Grouping:
+    """The same with its large groups only."""
+    rows = np.bincount(grouping.codes[0][grouping.codes[0] >= 0], minlength=len(grouping.names))
+    kept = np.flatnonzero(rows >= MIN_ROWS)
+    position = np.full(len(rows) + 1, -1)  # the last one is for code -1
+    position[kept] = np.arange(len(kept))
+    small = np.flatnonzero((rows < MIN_ROWS) & (rows >= NAMED_ROWS))
+    return Grouping(
+        grouping.columns,
+        tuple(grouping.names[group] for group in kept),
+        tuple(position[codes].astype(np.int64) for codes in grouping.codes),
+        tuple((grouping.names[group], int(rows[group])) for group in small),
+    )

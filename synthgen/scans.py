@@ -1,0 +1,58 @@
+"""What medical images carry besides their pixels: the step from voxel to voxel, the type and scale of the numbers."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Unsigned = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Stored = Unsigned | npt.NDArray[np.int16]
+Affine = tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the files of a set agree in. A patient is never part of it.
+
+    Attributes:
+        format: of the files that were read.
+        dtype: of the numbers in the files; those of an `ImageSet` are never negative.
+        offset: what to add to pixels of the set to get the numbers of the files; 0, or a negative power of two.
+        modality: as DICOM writes it, "MR" or "CT" for example; "OT" (other) when unknown.
+        affine: 4 x 4, from the index (slice, row, column) of a voxel to mm, x to the right, y to the front, z upwards
+            (RAS+, as NIfTI has it); None when the files do not agree.
+    """
+
+    format: Literal["dicom", "nifti"]
+    dtype: Literal["uint8", "uint16", "int16"]
+    offset: int = 0
+    modality: str = "OT"
+    affine: Affine | None = None
+
+    def stored(self, pixels: Unsigned) -> Stored:
+        """Pixels of the set as the files have them."""
+        limits = np.iinfo(self.dtype)
+        values = np.clip(pixels.astype(np.int32) + self.offset, limits.min, limits.max)
+        return values.astype(self.dtype)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float] | None:
+        """Distance of neighbouring slices, rows and columns."""
+        if self.affine is None:
+            return None
+        first, second, third = np.linalg.norm(np.asarray(self.affine)[:3, :3], axis=0).tolist()
+        return first, second, third
+
+    def state(self) -> dict[str, Any]:
+        """JSON-ready content."""
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any] | None) -> "Scan | None":
+        """The scan whose `state` this is; None for None."""
+        if state is None:
+            return None
+        affine = None if state["affine"] is None else tuple(tuple(row) for row in state["affine"])
+        return cls(**{**state, "affine": affine})

@@ -1,0 +1,258 @@
+"""Sets of DICOM or NIfTI files as one `ImageSet`: slices [n, 1, h, w], or volumes [n, 1, d, h, w].
+
+Read with pydicom and nibabel alone: MONAI's readers wrap the same two and cost 8 s of import.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from synthgen.config import ImageSource
+from synthgen.datasets import Labels
+from synthgen.errors import ConfigError, DataError, Refusals, name_list
+from synthgen.findings import Problem
+from synthgen.scans import Scan, Stored, Unsigned
+from synthgen.sources.dicom import SliceHeader, read_slice, read_slice_header
+from synthgen.sources.layouts import Entry
+from synthgen.sources.nifti import nifti_shape, read_nifti
+from synthgen.sources.scan_files import Matrix, ScanFormat, Shape, Voxels, check_voxels, stretched, whole_numbers
+from synthgen.sources.scan_fitting import fitted, suggested_size
+
+# With fewer patients in a class no split by patient has one on every side.
+MIN_SUBJECTS = 3
+# Positions and steps are written with some five digits.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What becomes one image: a file, or the slices of a series. `subject` tells patients apart and is never shown."""
+
+    entry: Entry
+    shape: Shape
+    read: Callable[[], Voxels]
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Scans:
+    """A set of medical images, each of which belongs to an entry."""
+
+    images: Unsigned
+    scan: Scan
+    entries: Sequence[Entry]
+    groups: Labels | None
+    problems: Sequence[Problem]
+    shapes: int
+
+
+def read_scans(entries: Sequence[Entry], source: ImageSource, name: str, kind: ScanFormat) -> Scans:
+    """All images of the set, and what the files agree in.
+
+    Raises:
+        DataError: what is wrong with each file, all in one; a patient is named; the files cannot stand in one set.
+    """
+    if source.channels == "rgb":
+        raise ConfigError("source.channels is 'rgb', but DICOM and NIfTI are grey", where="source.channels")
+    problems: list[Problem] = []
+    if kind == "dicom":
+        headers = _headers(entries)
+        _refuse_patients(headers)
+        problems += _burned_in(headers)
+        units = _stacks(entries, headers) if source.series == "volume" else _slices(entries, headers)
+    else:
+        headers, units = [], _volumes(entries)
+    _check_shapes(units, source, name)
+    images, affines = _read(units, source)
+    affine, mixed = _common_affine(affines)
+    values, scan = _unsigned(images, Scan(kind, "uint8", 0, _modality(headers), affine), name)
+    groups, few = _groups(units, source)
+    shapes = len({unit.shape for unit in units})
+    # A slice is an image without depth.
+    pixels = values if max(values.shape[1], shapes) > 1 and values.shape[1] > 1 else values[:, 0]
+    return Scans(pixels[:, None], scan, [unit.entry for unit in units], groups, [*problems, *mixed, *few], shapes)
+
+
+def _headers(entries: Sequence[Entry]) -> list[SliceHeader]:
+    refusals, headers = Refusals(), []
+    for entry in entries:
+        with refusals.kept():
+            headers.append(read_slice_header(entry.path, entry.name))
+    refusals.raise_any()
+    return headers
+
+
+def _refuse_patients(headers: Sequence[SliceHeader]) -> None:
+    named = [header for header in headers if header.patient_tags]
+    if named:
+        first = named[0]
+        message = f"{len(named):,} of {len(headers):,} DICOM files name their patient"
+        hint = "de-identify them: empty all tags of group 0010, or state PatientIdentityRemoved (0012,0062) = YES"
+        tags = name_list(first.patient_tags, at_most=5)
+        raise DataError(f"{message}; the first is {first.name!r}, which holds {tags}", where=first.name, hint=hint)
+
+
+def _burned_in(headers: Sequence[SliceHeader]) -> Iterator[Problem]:
+    burned = sum(header.is_burned_in for header in headers)
+    if burned:
+        message = f"{burned:,} of {len(headers):,} DICOM files say that text is burned into their pixels"
+        hint = "a name in the pixels is learnt and drawn like any other shape: look at them, mask the text"
+        yield Problem("burned_in_annotation", message, "warning", hint=hint)
+
+
+def _slices(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> list[Unit]:
+    return [
+        Unit(entry, header.shape, partial(read_slice, entry.path, header), header.subject)
+        for entry, header in zip(entries, headers, strict=True)
+    ]
+
+
+def _volumes(entries: Sequence[Entry]) -> list[Unit]:
+    refusals, units = Refusals(), []
+    for entry in entries:
+        with refusals.kept():
+            shape = nifti_shape(entry.path, entry.name)
+            units.append(Unit(entry, shape, partial(read_nifti, entry.path, entry.name)))
+    refusals.raise_any()
+    return units
+
+
+def _stacks(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> list[Unit]:
+    """One unit for each series, or for each moment of a series that has every position several times."""
+    frame = pd.DataFrame({
+        "label": [entry.label for entry in entries],
+        "part": [entry.part or "" for entry in entries],
+        "series": [header.series for header in headers],
+        "position": [header.position_mm for header in headers],
+        "instance": [header.instance for header in headers],
+    })  # fmt: skip
+    refusals, units = Refusals(), []
+    for _, rows in frame.groupby(["label", "part", "series"], sort=True):
+        first = headers[rows.index[0]].name
+        with refusals.kept():
+            for moment in _moments(rows.sort_values(["position", "instance"], kind="stable"), first):
+                units.append(_stack([entries[row] for row in moment], [headers[row] for row in moment]))
+    refusals.raise_any()
+    return units
+
+
+def _moments(rows: pd.DataFrame, first: str) -> list[list[int]]:
+    def refuse(reason: str) -> DataError:
+        message = f"the series of {first!r} is no volume: {reason}"
+        return DataError(message, where=first, hint="read its slices one by one with source.series: slices")
+
+    if rows["position"].isna().any():
+        raise refuse("a slice does not state its position")
+    steps = np.diff(rows["position"].to_numpy(dtype=np.float64))
+    place = np.concatenate([[0], np.cumsum(steps > TOLERANCE)])
+    moment = rows.groupby(place).cumcount().to_numpy()
+    lots = [rows.index[moment == number].tolist() for number in range(moment.max() + 1)]
+    if len({len(lot) for lot in lots}) > 1:
+        raise refuse("slices are missing at some positions")
+    gaps = steps[steps > TOLERANCE]
+    if len(gaps) and np.ptp(gaps) > 0.05 * gaps.min():
+        raise refuse("its slices are not evenly spaced")
+    return lots
+
+
+def _stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Unit:
+    if len({(header.rows, header.columns) for header in headers}) > 1:
+        raise DataError(f"the slices of the series of {headers[0].name!r} differ in size", where=headers[0].name)
+    shape = (len(headers), headers[0].rows, headers[0].columns)
+    check_voxels(shape, headers[0].name)
+    return Unit(entries[0], shape, partial(_read_stack, entries, headers), headers[0].subject)
+
+
+def _read_stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Voxels:
+    slices = [read_slice(entry.path, header) for entry, header in zip(entries, headers, strict=True)]
+    first, last = slices[0].affine, slices[-1].affine
+    if first is not None and last is not None and len(slices) > 1:
+        first = first.copy()
+        first[:3, 0] = (last[:3, 3] - first[:3, 3]) / (len(slices) - 1)
+    return Voxels(np.concatenate([item.values for item in slices]), first)
+
+
+def _check_shapes(units: Sequence[Unit], source: ImageSource, name: str) -> None:
+    shapes = sorted({unit.shape for unit in units})
+    flat = sum(unit.shape[0] == 1 for unit in units)
+    if 0 < flat < len(units):
+        message = f"{name!r} mixes {flat:,} single slices with {len(units) - flat:,} volumes"
+        raise DataError(message, where=name, hint="remove the one or the other")
+    wanted = None if source.size is None else {source.size}
+    alike = len(shapes) == 1 and wanted in (None, set(shapes[0][1:] if flat else shapes[0]))
+    if source.fit != "error" or alike:
+        return
+    low, high = (" x ".join(str(bound(sides)) for sides in zip(*shapes, strict=True)) for bound in (min, max))
+    message = f"the images of {name!r} have {len(shapes):,} sizes, {low} to {high} (slices, rows, columns)"
+    asked = "one size is needed" if source.size is None else f"source.size is {source.size}"
+    hint = f"set source.fit to resize, crop or pad, and source.size, for example {suggested_size(shapes)}"
+    raise DataError(f"{message}; {asked}", where="source.fit", hint=hint)
+
+
+def _read(units: Sequence[Unit], source: ImageSource) -> tuple[list[Stored], list[Matrix | None]]:
+    refusals, images, affines = Refusals(), [], []
+    numbers = stretched if source.intensity == "stretch" else whole_numbers
+    for unit in units:
+        with refusals.kept():
+            voxels = unit.read()
+            image, affine = fitted(numbers(voxels.values, unit.entry.name), voxels.affine, source)
+            images.append(image)
+            affines.append(affine)
+    refusals.raise_any()
+    return images, affines
+
+
+def _unsigned(images: Sequence[Stored], scan: Scan, name: str) -> tuple[Unsigned, Scan]:
+    """The images [n, d, h, w] without negative numbers, and how to get these back."""
+    kinds = {image.dtype.name for image in images}
+    low, high = min(int(image.min()) for image in images), max(int(image.max()) for image in images)
+    if ("uint8" in kinds and len(kinds) > 1) or (low < 0 and high > 32_767):
+        message = f"the images of {name!r} differ: numbers of type {name_list(sorted(kinds))} from {low:,} to {high:,}"
+        hint = "set source.intensity: stretch to bring each file to 16 bits"
+        raise DataError(message, where="source.intensity", hint=hint)
+    if kinds == {"uint8"}:
+        return np.stack(images).astype(np.uint8, copy=False), scan
+    # A power of two: sets of one kind get one offset, whatever their lowest voxel.
+    offset = 0 if low >= 0 else -(1 << (-low - 1).bit_length())
+    values = np.stack([(image.astype(np.int32) - offset).astype(np.uint16) for image in images])
+    signed = "int16" in kinds and high <= 32_767
+    return values, replace(scan, dtype="int16" if signed else "uint16", offset=offset)
+
+
+def _common_affine(affines: Sequence[Matrix | None]) -> tuple[tuple[tuple[float, float, float, float], ...] | None,
+                                                              list[Problem]]:  # fmt: skip
+    known = [affine for affine in affines if affine is not None]
+    if not known:
+        return None, []
+    steps = np.stack([affine[:3, :3] for affine in known])
+    if len(known) < len(affines) or np.abs(steps - steps[0]).max() > TOLERANCE * np.abs(steps[0]).max():
+        message = "the files differ in the spacing or the orientation of their voxels, so what is emitted states none"
+        hint = "bring them to one grid before; a set that mixes left and right is learnt as it is"
+        return None, [Problem("mixed_voxel_grids", message, "warning", hint=hint)]
+    affine = known[0].copy()
+    if np.abs(np.stack(known)[:, :3, 3] - affine[:3, 3]).max() > TOLERANCE:
+        affine[:3, 3] = 0
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in affine), []
+
+
+def _modality(headers: Sequence[SliceHeader]) -> str:
+    found = {header.modality for header in headers}
+    return found.pop() if len(found) == 1 else "OT"
+
+
+def _groups(units: Sequence[Unit], source: ImageSource) -> tuple[Labels | None, list[Problem]]:
+    """What has to stay in one part of the split: the manifest's groups, or the patients (series) by number."""
+    if source.group is not None:
+        return np.asarray([unit.entry.group for unit in units], dtype=np.str_), []
+    frame = pd.DataFrame({"label": [unit.entry.label for unit in units], "subject": [unit.subject for unit in units]})
+    if frame["subject"].isna().any() or frame["subject"].nunique() == len(units):
+        return None, []
+    fewest = int(frame.groupby("label")["subject"].nunique().min())
+    if fewest >= MIN_SUBJECTS and all(unit.entry.part is None for unit in units):
+        return np.asarray([f"subject {code + 1}" for code in pd.factorize(frame["subject"])[0]], dtype=np.str_), []
+    message = f"a class has images of {fewest} patients or series only: the same stand in train and in holdout"
+    hint = "numbers on such a holdout look better than they are; add patients"
+    return None, [Problem("few_subjects", message, "warning", hint=hint)]

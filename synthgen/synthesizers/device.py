@@ -1,0 +1,8 @@
+"""Where networks are trained and drawn from."""
+
+import torch
+
+
+def best_device() -> torch.device:
+    """The first GPU, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,52 @@
+"""Cases 71-75 of tables, beyond FAULTS.md: the random tables found 71 and 72, tables with every extreme the others."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthgen.metrics.classifiers import Examples, Trees, class_probabilities
+from synthgen.metrics.formulas import dependent_pairs
+from synthgen.metrics.table_features import Encoded
+from synthgen.synthesizers.encoding.grid import Grid
+
+Refused = Callable[..., list[dict[str, Any]]]
+
+
+def test_71_a_column_with_the_name_of_our_mark_is_refused_before_training(
+    refused: Refused, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = pd.DataFrame({"size": np.arange(60) / 7, "synthetic": ["x", "y", "z"] * 20, "class": ["a", "b"] * 30})
+    data.to_csv(tmp_path / "table.csv", index=False)
+    problems = refused("check", config(tmp_path / "table.csv"))
+    assert "already has a column 'synthetic'" in problems[0]["problem"]
+
+
+def test_72_numbers_beyond_32_bits_are_told_apart_by_a_classifier() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 200)
+    rows = np.column_stack([np.where(target == 1, 1e149, -1e149) * rng.uniform(1, 2, 200), rng.normal(size=200)])
+    rows[::9, 0] = np.nan
+    found = class_probabilities(Examples(rows, target, ["q", "q"]), rows, classes=2, trees=Trees(20, 2, 0.3), seed=0)
+    assert ((found[:, 1] > 0.5) == target)[~np.isnan(rows[:, 0])].all()
+
+
+def test_73_dates_more_than_146_years_apart_keep_their_days() -> None:
+    days = pd.Series(pd.to_datetime(["1700-01-01", "1969-07-20", "2024-02-29", "2261-12-31"]))
+    grid = Grid.fit("day", days)
+    pd.testing.assert_series_equal(grid.values(grid.ticks(days), days.dtype), days)
+    assert grid.ticks(days)[0] == 0
+
+
+def test_74_whole_numbers_over_the_whole_of_uint64_keep_a_raster() -> None:
+    numbers = pd.Series([0, 2**40, 2**64 - 2**40], dtype="uint64")
+    grid = Grid.fit("number", numbers)
+    pd.testing.assert_series_equal(grid.values(grid.ticks(numbers), numbers.dtype), numbers)
+
+
+def test_75_a_numeric_column_without_any_value_is_in_no_pair() -> None:
+    x = np.arange(30.0)
+    numeric = np.column_stack([x, np.full(30, np.nan), x**2])
+    assert dependent_pairs(Encoded(numeric, np.empty((30, 0), dtype=np.int64), ("a", "b", "c"), (), ())) == [(0, 2)]
