@@ -56,6 +56,8 @@ def _opened(path: Path, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(path, formats=FORMATS)
+        # Pillow 13 maps a turned TIFF into memory with its sides exchanged, which scrambles it; without a name it reads.
+        image.filename = ""
     except Image.DecompressionBombError:
         raise _too_large(name) from None
     except UnidentifiedImageError:
@@ -87,9 +89,8 @@ def read_pixels(path: Path, name: str) -> Pixels:
             # A JPEG of a phone may carry a second view, which nobody misses.
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
                 raise DataError(f"image {name!r} has several pages; one is allowed", where=name)
-            # Pillow turns a TIFF when it loads it, and then does not always forget that it has to be turned.
-            image.load()
-            upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image)
+            upright.load()
             return _to_array(upright, name)
         except BROKEN:
             raise _damaged(name) from None
