@@ -56,7 +56,7 @@ def _opened(path: Path, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(path, formats=FORMATS)
-        # Pillow 13 maps a turned TIFF into memory with its sides exchanged, which scrambles it; without a name it reads.
+        # Pillow 13 maps a turned TIFF into memory with its sides exchanged, which scrambles it; a nameless one is read.
         image.filename = ""
     except Image.DecompressionBombError:
         raise _too_large(name) from None
