@@ -186,7 +186,7 @@ def document(results: Mapping[str, Sequence[Trial]]) -> list[str]:
     seconds = sum(line["cpu_s"] for lines in measured.values() for line in lines)
     return [
         *HEAD, "",
-        f"{min(seeds, default=0)} seeds, {seconds / 60:.0f} CPU minutes in all.", "",
+        f"{min(seeds, default=0)} to {max(seeds, default=0)} seeds of each, {seconds / 60:.0f} CPU minutes in all.", "",
         "## What must be found", "",
         "Demanded is that the gate says FAIL, or, where it tolerates a leak of that size, that the interval lies",
         "beyond what rows reach that know nothing of train (beyond chance). CPU s: the whole experiment.", "",
