@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
@@ -113,10 +113,17 @@ class LineHandler(_StageHandler):
 def progress_shown(*, enabled: bool) -> Iterator[None]:
     """Show the progress of all stages inside the block."""
     logger = logging.getLogger("synthgen")
+    level = logger.level
     logger.setLevel(logging.INFO)
-    if not enabled:
-        yield
-        return
+    try:
+        with _shown(logger) if enabled else nullcontext():
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _shown(logger: logging.Logger) -> Iterator[None]:
     if not sys.stderr.isatty():
         with _attached(logger, LineHandler()):
             yield

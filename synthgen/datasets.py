@@ -175,9 +175,9 @@ class ImageSet:
 
     def fingerprint(self) -> str:
         """SHA-256 of shape, classes, labels and all pixels; of the scan where there is one."""
-        header = {"shape": self.images.shape, "dtype": str(self.images.dtype), "classes": self.classes}
-        scan = {} if self.scan is None else {"scan": self.scan.state()}
-        digest = hashlib.sha256(json.dumps({**header, **scan}, sort_keys=True).encode())
+        header: dict[str, Any] = {"shape": self.images.shape, "dtype": str(self.images.dtype), "classes": self.classes}
+        header |= {} if self.scan is None else {"scan": self.scan.state()}
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
         digest.update(self.codes.tobytes())
         digest.update(self.images.tobytes())
         return digest.hexdigest()
@@ -189,8 +189,7 @@ class ImageSet:
         np.save(directory / "codes.npy", self.codes, allow_pickle=False)
         groups = None if self.groups is None else self.groups.tolist()
         meta = {"classes": self.classes, "groups": groups, "mirror_keeps_label": self.mirror_keeps_label}
-        scan = None if self.scan is None else self.scan.state()
-        (directory / "meta.json").write_text(json.dumps({**meta, "scan": scan}))
+        (directory / "meta.json").write_text(json.dumps({**meta, "scan": self.scan and self.scan.state()}))
 
     @classmethod
     def load(cls, directory: Path) -> "ImageSet":

@@ -97,7 +97,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def run_folder(ran: Ran) -> Path:
-    return next((ran.folder / "space" / "runs" / "hostile").iterdir())
+    return next(path for path in (ran.folder / "space" / "runs" / "hostile").iterdir() if path.is_dir())
 
 
 @pytest.mark.flow

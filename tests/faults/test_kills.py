@@ -124,6 +124,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Command, fl
     return command, time.monotonic() - started
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.nightly, pytest.mark.timeout(7200)])])
 def test_66_killed_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
     kills: int, uninterrupted: tuple[Command, float], tmp_path: Path
