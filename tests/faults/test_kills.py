@@ -138,6 +138,9 @@ def test_66_killed_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
             killed += 1
             whole_datasets(space)
             done = finished_stages(space) | done
+            if any(record["state"] == "finished" for record in list_runs(Workspace(space))):
+                # On its way out: the same command again would be another run.
+                break
         now = finished_stages(space)
         assert {path: now[path] for path in done} == done, "a finished stage was built again"
         assert left_behind(space) == []
