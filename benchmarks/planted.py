@@ -223,6 +223,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "marginals": Experiment(
         "independent columns", columns_alone, {**ACCUSES_NOBODY, "c2st_auc": Outcome.FAIL}, HONEST
     ),
+    "replay-0.5%": Experiment("0.5 % exact replay", replayed(people, 0.005), {"excess_copies": Outcome.FAIL}),
     "replay-1%": Experiment("1 % exact replay", replayed(people, 0.01), {"excess_copies": Outcome.FAIL}),
     "jitter-2%": Experiment(
         "2 % replay, numbers moved by up to 2 %", replayed(amounts, 0.02, moved), {MEMBERSHIP: Outcome.BEYOND_CHANCE}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,29 @@ def shifted_train(sides: Sides, rng: np.random.Generator, *, share: float = 1.0)
     return replace(images, images=pixels, codes=codes)
 
 
-def _noisy(images: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], rng: np.random.Generator) -> Pixels:
+def altered_train(alter: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Plan:
+    """The images are training images, altered, with noise of 5 % of the range."""
+
+    def failure(sides: Sides, rng: np.random.Generator) -> ImageSet:
+        train = sides.train
+        assert isinstance(train, ImageSet)
+        chosen = train.take(rng.permutation(len(train))[: len(sides.synthetic)])
+        return replace(chosen, images=_noisy(alter(chosen.images), rng))
+
+    return failure
+
+
+def mirrored(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Left and right exchanged."""
+    return images[..., ::-1]
+
+
+def flatter(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """With 60 % of their contrast, and lighter."""
+    return images * 0.6 + 60
+
+
+def _noisy(images: npt.NDArray[Any], rng: np.random.Generator) -> Pixels:
     return np.clip(np.rint(images + rng.normal(0, 13, images.shape)), 0, 255).astype(np.uint8)
 
 
@@ -159,6 +182,8 @@ def _experiments(name: str, population: Callable[[], ImageSet]) -> dict[str, Exp
         f"{name}-labels": refused("one label in ten wrong", with_wrong_labels, "class_agreement"),
         f"{name}-repeated": refused("a class is one image", one_image_repeated, "intra_class_diversity"),
         f"{name}-shifted": refused("train shifted by 1 px, with noise", shifted_train, "near_copies"),
+        f"{name}-mirrored": refused("train mirrored, with noise", altered_train(mirrored), "near_copies"),
+        f"{name}-flatter": refused("train with 60 % contrast, with noise", altered_train(flatter), "near_copies"),
         f"{name}-fresh": Experiment(
             f"{name} images: fresh real ones", planted(population, fresh), dict.fromkeys(JUDGED, Outcome.NO_FAIL),
             HONEST, "images",

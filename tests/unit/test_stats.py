@@ -14,6 +14,7 @@ from synthgen.stats import (
     normal_interval,
     paired_rate_variance,
     rate_difference_interval,
+    rate_difference_low,
     t_interval,
     wilson_interval,
 )
@@ -54,6 +55,31 @@ def test_rate_difference_equals_newcombes_table(first, second, expected):
 
 def test_rate_difference_without_trials_is_unknown():
     assert rate_difference_interval((0, 0), (1, 10)) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(("first", "second"), [((10, 2_000), (0, 2_000)), ((40, 900), (7, 300)), ((5, 9), (9, 9))])
+def test_the_low_end_by_likelihood_is_where_the_ratio_is_chi_squared(first, second):
+    low = rate_difference_low(first, second, confidence=0.9)
+    (a, n), (b, m) = first, second
+    q = np.linspace(max(0, -low), min(1, 1 - low), 2_000_003)[1:-1]
+    best = scipy_stats.binom.logpmf(a, n, a / n) + scipy_stats.binom.logpmf(b, m, b / m)
+    constrained = (scipy_stats.binom.logpmf(a, n, q + low) + scipy_stats.binom.logpmf(b, m, q)).max()
+    assert 2 * (best - constrained) == pytest.approx(scipy_stats.chi2.ppf(0.9, 1), rel=1e-3)
+
+
+def test_the_low_end_by_likelihood_misses_the_truth_no_more_often_than_it_says():
+    rng, rates = np.random.default_rng(0), (0.004, 0.003)
+    a, b = (rng.binomial(2_000, rate, 4_000) for rate in rates)
+    pairs, counts = np.unique(np.column_stack([a, b]), axis=0, return_counts=True)
+    above = [rate_difference_low((x, 2_000), (y, 2_000)) > rates[0] - rates[1] for x, y in pairs.tolist()]
+    assert scipy_stats.binomtest(int(counts[above].sum()), 4_000, 0.025).pvalue > 0.001
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low"), [((0, 0), (1, 10), -1), ((3, 10), (0, 0), -1), ((0, 10), (10, 10), -1)]
+)
+def test_the_low_end_by_likelihood_is_never_below_minus_one(first, second, low):
+    assert rate_difference_low(first, second) == low
 
 
 def test_auc_interval_equals_hanley_and_mcneils_formula():
