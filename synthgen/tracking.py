@@ -49,12 +49,9 @@ def start(config: RunConfig | AuditConfig, run: Run, workspace: Workspace, links
     A run that was stopped goes on under the id that it has.
     """
     with _safely(run, "it will not be in MLflow"):
-        client = _client(workspace)
+        client = client_of(workspace)
         name = redacted(config.tracking.experiment or config.name)
-        # A fresh SQLite file opened by several processes at once crashes in its migrations.
-        with FileLock(workspace.root / ".mlflow.lock"):
-            experiment = client.get_experiment_by_name(name)
-            experiment_id = experiment.experiment_id if experiment else _create_experiment(client, workspace, name)
+        experiment_id = experiment_of(client, workspace, name)
         tags = {"synthgen.run_id": run.id, "synthgen.state": "running", **links}
         known = client.search_runs([experiment_id], f"tags.`synthgen.run_id` = '{run.id}'", max_results=1)
         tracked = known[0] if known else client.create_run(experiment_id, run_name=run.id, tags=tags)
@@ -70,7 +67,7 @@ def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Re
     if mlflow_run_id is None:
         return
     with _safely(run, "metrics, verdict, report and model are not all in MLflow"):
-        client = _client(workspace)
+        client = client_of(workspace)
         if history is not None:
             _log_history(client, mlflow_run_id, read_json(history))
         _log_findings(client, mlflow_run_id, report)
@@ -92,7 +89,7 @@ def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseE
     if mlflow_run_id is None:
         return
     with _safely(run, "MLflow shows it as still running"):
-        client = _client(workspace)
+        client = client_of(workspace)
         client.set_tag(mlflow_run_id, "synthgen.state", "interrupted" if interrupted else "failed")
         client.set_tag(mlflow_run_id, "synthgen.error", redacted(reason)[:_PARAM_CHARACTERS])
         client.set_terminated(mlflow_run_id, "KILLED" if interrupted else "FAILED")
@@ -103,17 +100,18 @@ def run_url(workspace: Workspace, mlflow_run_id: str) -> str | None:
     uri = workspace.mlflow_uri
     if not uri.startswith(("http://", "https://")):
         return None
-    run = _client(workspace).get_run(mlflow_run_id)
+    run = client_of(workspace).get_run(mlflow_run_id)
     return f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{mlflow_run_id}"
 
 
 def check(workspace: Workspace) -> str:
     """The tracking store's address, after it answered."""
-    _client(workspace).search_experiments(max_results=1)
+    client_of(workspace).search_experiments(max_results=1)
     return redacted(workspace.mlflow_uri)
 
 
-def _client(workspace: Workspace) -> "MlflowClient":
+def client_of(workspace: Workspace) -> "MlflowClient":
+    """MLflow's client on the store of the workspace, whose tables it makes where there are none."""
     for key, value in quiet_settings(workspace).items():
         os.environ.setdefault(key, value)
     from mlflow import MlflowClient
@@ -128,6 +126,14 @@ def _client(workspace: Workspace) -> "MlflowClient":
             MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
             draft.rename(store)
         return MlflowClient(tracking_uri=workspace.mlflow_uri)
+
+
+def experiment_of(client: "MlflowClient", workspace: Workspace, name: str) -> str:
+    """The id of the experiment with this name, made where there is none."""
+    # A fresh SQLite file opened by several processes at once crashes in its migrations.
+    with FileLock(workspace.root / ".mlflow.lock"):
+        experiment = client.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment else _create_experiment(client, workspace, name)
 
 
 def _create_experiment(client: "MlflowClient", workspace: Workspace, name: str) -> str:

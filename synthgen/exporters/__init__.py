@@ -156,6 +156,7 @@ def _manifest(parts: Sequence[Part], facts: Mapping[str, object]) -> dict[str, o
     if isinstance(data, ImageSet):
         dtype = str(data.images.dtype) if data.scan is None else data.scan.dtype
         shape |= {"image_shape": list(data.images.shape[1:]), "image_dtype": dtype}
+        shape["mirror_keeps_label"] = data.mirror_keeps_label
         if data.scan is not None:
             shape["scan"] = data.scan.state()
     else:

@@ -45,9 +45,7 @@ def load_dataset(path: Path | str, kind: str = "pandas", *, split: str = "train"
     """
     if kind not in KINDS:
         raise UsageError(unknown_name("kind", kind, KINDS), where="load_dataset")
-    folder = _dataset_folder(Path(path))
-    manifest = verify_manifest(folder)
-    with _described(folder):
+    with verified_dataset(Path(path)) as (folder, manifest):
         if split not in manifest["parts"]:
             raise UsageError(unknown_name("split", split, manifest["parts"]), where=str(folder))
         _warn_unless_passed(manifest, folder)
@@ -61,10 +59,16 @@ def load_dataset(path: Path | str, kind: str = "pandas", *, split: str = "train"
 
 
 @contextmanager
-def _described(folder: Path) -> Iterator[None]:
-    """Files have their hashes, the manifest has none: what it says of them may be anything."""
+def verified_dataset(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and manifest of the dataset at this path, or of the run at this path, its files verified.
+
+    Files have their hashes, the manifest has none: what it says of them may be anything, so what fails inside the
+    block for that reason is an IntegrityError.
+    """
+    folder = _dataset_folder(path)
+    manifest = verify_manifest(folder)
     try:
-        yield
+        yield folder, manifest
     except (ValueError, LookupError, TypeError, AttributeError, OSError, pa.ArrowException):
         message = "manifest.json does not describe the files beside it"
         raise IntegrityError(

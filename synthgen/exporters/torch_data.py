@@ -70,7 +70,7 @@ def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> Labe
     names = tuple(name for name in schema.features if name != "synthetic")
     columns = [_numbers(frame[name], coding[name], schema.kinds[name]) for name in names]
     rows = np.column_stack(columns) if columns else np.empty((len(frame), 0), dtype=np.float32)
-    codes = _codes(frame[schema.label].astype(str), manifest["classes"])
+    codes = class_codes(frame[schema.label].astype(str), manifest["classes"])
     return LabelledTensors(partial(_row, rows), codes, tuple(manifest["classes"]), names)
 
 
@@ -82,7 +82,7 @@ def _images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTenso
     else:
         images, index = read_npz(folder, split)
         read = partial(_array, images)
-    return LabelledTensors(read, _codes(index["label"], manifest["classes"]), tuple(manifest["classes"]))
+    return LabelledTensors(read, class_codes(index["label"], manifest["classes"]), tuple(manifest["classes"]))
 
 
 def _numbers(column: pd.Series, train: pd.Series, kind: str) -> FloatRows:
@@ -101,7 +101,8 @@ def _numbers(column: pd.Series, train: pd.Series, kind: str) -> FloatRows:
             return np.asarray(column.astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan))
 
 
-def _codes(labels: pd.Series, classes: list[str]) -> npt.NDArray[np.int64]:
+def class_codes(labels: pd.Series, classes: list[str]) -> npt.NDArray[np.int64]:
+    """int64 [n]: the position of each label in `classes`."""
     position = {name: code for code, name in enumerate(classes)}
     return np.array([position[name] for name in labels], dtype=np.int64)
 

@@ -56,7 +56,7 @@ class Augmented:
 
 
 @dataclass(frozen=True)
-class _Materials:
+class Materials:
     """What the arms are made of: real and synthetic training rows with their classes, int64 [n]."""
 
     real: Encoded
@@ -92,7 +92,7 @@ def _train(evaluation: Evaluation) -> Augmented:
     real_rows, added_rows, test_rows = encode([real, added, holdout], train.schema.features)
     task = make_task(train, holdout, test_rows)
     codes = [class_codes(part, task.classes) for part in (real, added)]
-    arms = _arms(_Materials(real_rows, codes[0], added_rows, codes[1]), rng)
+    arms = training_sets(Materials(real_rows, codes[0], added_rows, codes[1]), rng)
     sizes = {"train_rows": len(real), "synthetic_rows": len(added), "share_of_rows_used": share}
     return Augmented(task, holdout, arms, tested(task, arms, evaluation.size.utility_seeds), sizes)
 
@@ -122,13 +122,13 @@ def _tested_once(task: Task, examples: Examples, seed: int) -> tuple[Index, Floa
     return (
         predicted,
         correct,
-        balanced_mean(task, correct),
-        macro_auc(task, probabilities)[0],
-        rare_average_precision(task, probabilities),
+        balanced_mean(task.target, correct),
+        macro_auc(task.target, probabilities)[0],
+        rare_average_precision(task.target, probabilities),
     )
 
 
-def _arms(materials: _Materials, rng: np.random.Generator) -> dict[str, Examples]:
+def training_sets(materials: Materials, rng: np.random.Generator) -> dict[str, Examples]:
     """The training set of each arm, made once: seeds vary the classifier."""
     kinds, target = materials.real.kinds, materials.target
     real = Examples(materials.real.matrix(), target, kinds)

@@ -49,10 +49,38 @@ class Examples:
     weight: FloatArray | None = None
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained trees.
+
+    Attributes:
+        kinds: of the columns that they learnt.
+        rounds: how many of the trees count; 0: all.
+    """
+
+    booster: xgboost.Booster
+    scale: "Scale"
+    kinds: Sequence[FeatureKind]
+    classes: int
+    rounds: int = 0
+
+    def probabilities(self, rows: FloatArray) -> FloatArray:
+        """Probability of each class for each row float64 [n, d], float64 [n, classes]."""
+        kinds = list(self.kinds)
+        data = xgboost.DMatrix(self.scale.scaled(rows), feature_types=kinds, enable_categorical=True, nthread=1)
+        found = self.booster.predict(data, iteration_range=(0, self.rounds)).astype(np.float64)
+        return np.column_stack([1 - found, found]) if self.classes == 2 else found
+
+
 def class_probabilities(
     examples: Examples, test_rows: FloatArray, *, classes: int, trees: Trees, seed: int, judge: Examples | None = None
 ) -> FloatArray:
-    """Probability of each class for each test row, float64 [n, classes].
+    """Probability of each class for each test row, float64 [n, classes]; see `fit_trees`."""
+    return fit_trees(examples, classes=classes, trees=trees, seed=seed, judge=judge).probabilities(test_rows)
+
+
+def fit_trees(examples: Examples, *, classes: int, trees: Trees, seed: int, judge: Examples | None = None) -> Ensemble:
+    """The trained trees.
 
     One thread: sums then have one order, and the same seed gives the same numbers on every machine. Use `in_threads`
     to train several at once.
@@ -61,11 +89,9 @@ def class_probabilities(
         judge: examples on which the loss must fall: training ends when it has not for `_PATIENCE` rounds, and the
             rounds after its minimum are forgotten.
     """
-    scale = _Scale.of(examples)
+    scale = Scale.of(examples)
     data = xgboost.QuantileDMatrix(**_matrix(examples, scale))
     watched = [] if judge is None else [(xgboost.DMatrix(**_matrix(judge, scale)), "judge")]
-    kinds = list(examples.kinds)
-    test = xgboost.DMatrix(scale.scaled(test_rows), feature_types=kinds, enable_categorical=True, nthread=1)
     objective = (
         {"objective": "binary:logistic"} if classes == 2 else {"objective": "multi:softprob", "num_class": classes}
     )
@@ -78,12 +104,10 @@ def class_probabilities(
         settings, data, num_boost_round=trees.rounds, evals=watched, verbose_eval=False,
         early_stopping_rounds=_PATIENCE if watched else None,
     )  # fmt: skip
-    used = booster.best_iteration + 1 if watched else 0
-    found = booster.predict(test, iteration_range=(0, used)).astype(np.float64)
-    return np.column_stack([1 - found, found]) if classes == 2 else found
+    return Ensemble(booster, scale, examples.kinds, classes, booster.best_iteration + 1 if watched else 0)
 
 
-def _matrix(examples: Examples, scale: "_Scale") -> dict[str, Any]:
+def _matrix(examples: Examples, scale: "Scale") -> dict[str, Any]:
     return {
         "data": scale.scaled(examples.rows), "label": examples.target, "weight": examples.weight,
         "feature_types": list(examples.kinds), "enable_categorical": True, "nthread": 1,
@@ -91,7 +115,7 @@ def _matrix(examples: Examples, scale: "_Scale") -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Middle of the range of each quantity, 0 for a category, and what huge numbers are divided by: float64 [d].
 
     xgboost keeps 32 bits, in which the seconds since 1970 have steps of two minutes, and nothing is above 3e38.
@@ -101,7 +125,8 @@ class _Scale:
     unit: FloatArray
 
     @classmethod
-    def of(cls, examples: Examples) -> "_Scale":
+    def of(cls, examples: Examples) -> "Scale":
+        """The scale of these rows."""
         finite = np.where(np.isfinite(examples.rows), examples.rows, np.nan)
         low, high = np.nan_to_num([np.fmin.reduce(finite), np.fmax.reduce(finite)])
         # Halved before they are added, which else may overflow.
@@ -109,6 +134,7 @@ class _Scale:
         return cls(centre, np.maximum((high / 2 - low / 2) / _LARGEST, 1.0))
 
     def scaled(self, rows: FloatArray) -> FloatArray:
+        """The rows as xgboost is given them, float64 [n, d]."""
         return np.clip((rows - self.centre) / self.unit, -_LARGEST, _LARGEST)
 
 

@@ -57,24 +57,25 @@ def class_codes(table: Table, classes: tuple[str, ...]) -> Index:
     return np.searchsorted(np.asarray(classes, dtype=np.str_), table.labels).astype(np.int64)
 
 
-def macro_auc(task: Task, probabilities: FloatArray) -> tuple[float, FloatArray]:
+def macro_auc(target: Index, probabilities: FloatArray) -> tuple[float, FloatArray]:
     """Mean over classes of the ROC-AUC of one against the rest, and the influence of each test row, float64 [n]."""
-    found = [auc_influence(probabilities[:, code], task.target == code) for code in task.present]
+    found = [auc_influence(probabilities[:, code], target == code) for code in np.unique(target)]
     return float(np.mean([auc for auc, _ in found])), np.mean([influence for _, influence in found], axis=0)
 
 
-def balanced_mean(task: Task, values: FloatArray) -> float:
+def balanced_mean(target: Index, values: FloatArray) -> float:
     """Mean over classes of the mean over their test rows: of right answers, that is the balanced accuracy."""
-    return float(np.mean([values[task.target == code].mean() for code in task.present]))
+    return float(np.mean([values[target == code].mean() for code in np.unique(target)]))
 
 
-def balanced_variance(task: Task, differences: FloatArray) -> float:
+def balanced_variance(target: Index, differences: FloatArray) -> float:
     """Variance of `balanced_mean` of paired differences of right answers, from the test rows."""
-    variances = [paired_rate_variance(differences[task.target == code]) for code in task.present]
+    variances = [paired_rate_variance(differences[target == code]) for code in np.unique(target)]
     return sum(variances) / len(variances) ** 2
 
 
-def rare_average_precision(task: Task, probabilities: FloatArray) -> float:
+def rare_average_precision(target: Index, probabilities: FloatArray) -> float:
     """Average precision of the class with the fewest test rows."""
-    rarest = min(task.present, key=lambda code: int((task.target == code).sum()))
-    return float(average_precision_score(task.target == rarest, probabilities[:, rarest]))
+    classes, counts = np.unique(target, return_counts=True)
+    rarest = classes[counts.argmin()]
+    return float(average_precision_score(target == rarest, probabilities[:, rarest]))

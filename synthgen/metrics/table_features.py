@@ -1,6 +1,6 @@
 """Rows of a table as numbers: what all table metrics measure on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -108,33 +108,46 @@ def texts(frame: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
     return values
 
 
+@dataclass(frozen=True)
+class Coding:
+    """Which columns are quantities, and the categories of each other one, sorted."""
+
+    numeric: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, parts: Sequence[Table], columns: Sequence[str]) -> "Coding":
+        """The coding of all parts.
+
+        Categories are coded by sorted value: codes in order of appearance tell which part a row came from (real
+        against real then scored .77).
+        """
+        schema = parts[0].schema
+        numeric = tuple(sorted(name for name in columns if is_numeric(schema, name)))
+        category = sorted(name for name in columns if not is_numeric(schema, name))
+        return cls(numeric, {name: _categories(parts, name) for name in category})
+
+    def encode(self, frame: pd.DataFrame) -> Encoded:
+        """The rows as numbers; an unknown category is coded as missing."""
+        coded = [
+            pd.Index(known, dtype=object).get_indexer(pd.Index(texts(frame, name)))
+            for name, known in self.categories.items()
+        ]
+        codes = np.column_stack([np.empty((len(frame), 0), np.int64), *coded]).astype(np.int64)
+        columns = [np.empty((len(frame), 0)), *(numbers(frame, name) for name in self.numeric)]
+        levels = tuple(map(len, self.categories.values()))
+        return Encoded(np.column_stack(columns), codes, self.numeric, tuple(self.categories), levels)
+
+
 def encode(parts: Sequence[Table], columns: Sequence[str]) -> list[Encoded]:
-    """Each part as numbers, in one common code.
-
-    Categories are coded by sorted value over all parts: codes in order of appearance tell which part a row came
-    from (real against real then scored .77).
-    """
-    schema = parts[0].schema
-    numeric = tuple(sorted(name for name in columns if is_numeric(schema, name)))
-    category = tuple(sorted(name for name in columns if not is_numeric(schema, name)))
-    coded = [_codes(parts, name) for name in category]
-    levels = tuple(count for _, count in coded)
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    all_codes = np.column_stack([np.empty((sum(map(len, parts)), 0), np.int64), *(codes for codes, _ in coded)])
-    return [
-        Encoded(_numeric(part, numeric), codes, numeric, category, levels)
-        for part, codes in zip(parts, np.split(all_codes, ends), strict=True)
-    ]
+    """Each part as numbers, in one common code."""
+    coding = Coding.of(parts, columns)
+    return [coding.encode(part.frame) for part in parts]
 
 
-def _numeric(part: Table, names: Sequence[str]) -> FloatArray:
-    return np.column_stack([np.empty((len(part), 0)), *(numbers(part.frame, name) for name in names)])
-
-
-def _codes(parts: Sequence[Table], name: str) -> tuple[Index, int]:
-    values = np.concatenate([texts(part.frame, name) for part in parts])
-    codes, levels = pd.factorize(values, sort=True)
-    return codes.astype(np.int64), len(levels)
+def _categories(parts: Sequence[Table], name: str) -> tuple[str, ...]:
+    known = [pd.unique(texts(part.frame, name)) for part in parts]
+    return tuple(sorted({value for values in known for value in values if value is not None}))
 
 
 def column_decimals(numeric: FloatArray) -> list[int]:

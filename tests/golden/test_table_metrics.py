@@ -284,11 +284,13 @@ def three_classes() -> tuple[Task, np.ndarray]:
 def test_scores_of_a_classifier_equal_sklearn():
     task, probabilities = three_classes()
     right = (probabilities.argmax(1) == task.target).astype(float)
-    assert balanced_mean(task, right) == pytest.approx(balanced_accuracy_score(task.target, probabilities.argmax(1)))
-    assert macro_auc(task, probabilities)[0] == pytest.approx(
+    assert balanced_mean(task.target, right) == pytest.approx(
+        balanced_accuracy_score(task.target, probabilities.argmax(1))
+    )
+    assert macro_auc(task.target, probabilities)[0] == pytest.approx(
         roc_auc_score(task.target, probabilities, multi_class="ovr", average="macro")
     )
-    assert rare_average_precision(task, probabilities) == pytest.approx(
+    assert rare_average_precision(task.target, probabilities) == pytest.approx(
         average_precision_score(task.target == 2, probabilities[:, 2])
     )
 

@@ -7,10 +7,9 @@ from synthgen.findings import Finding
 from synthgen.metrics.augmented import CONTROLS, Outcome, augmented, extended, tested
 from synthgen.metrics.classifiers import Examples
 from synthgen.metrics.evaluation import Evaluation
-from synthgen.metrics.learner import Task, balanced_variance, class_codes, make_task
+from synthgen.metrics.learner import Task, class_codes, make_task
 from synthgen.metrics.table_features import encode
-from synthgen.metrics.utility.controls import Gain, over_controls
-from synthgen.stats import t_interval
+from synthgen.metrics.utility.controls import Gain, balanced_estimate, over_controls
 
 
 def augmentation_gain(evaluation: Evaluation) -> Finding:
@@ -87,7 +86,4 @@ def _finding(task: Task, outcomes: Mapping[str, Outcome], sizes: Mapping[str, fl
 
 def _gain(task: Task, arm: Outcome, control: Outcome) -> Gain:
     """Mean paired difference of balanced accuracy with its interval."""
-    differences = arm.balanced_accuracy - control.balanced_accuracy
-    per_row = arm.correct.mean(axis=0) - control.correct.mean(axis=0)
-    low, high = t_interval(differences, extra_variance=balanced_variance(task, per_row))
-    return {"value": float(differences.mean()), "low": low, "high": high}
+    return balanced_estimate(arm.correct - control.correct, task.target)

@@ -3,15 +3,30 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
+import numpy as np
+
+from synthgen.datasets import Index
 from synthgen.findings import Finding
+from synthgen.metrics.learner import balanced_mean, balanced_variance
+from synthgen.stats import FloatArray, t_interval
 
 
 class Gain(TypedDict):
-    """A mean paired difference of balanced accuracy with its 95 % interval."""
+    """A balanced accuracy, or a mean paired difference of two, with its 95 % interval."""
 
     value: float
     low: float
     high: float
+
+
+def balanced_estimate(values: FloatArray, target: Index) -> Gain:
+    """Mean over classes of right answers float64 [seeds, n], or of the differences of two arms, with its interval.
+
+    The interval holds the spread over seeds and over test rows, whose classes are `target`, int64 [n].
+    """
+    of_seeds = np.array([balanced_mean(target, row) for row in values])
+    low, high = t_interval(of_seeds, extra_variance=balanced_variance(target, values.mean(axis=0)))
+    return {"value": float(of_seeds.mean()), "low": low, "high": high}
 
 
 def over_controls(gains: Mapping[str, Gain], *, n: int) -> Finding:

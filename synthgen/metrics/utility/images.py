@@ -39,11 +39,12 @@ BESIDE = {"duplicated": "synthetic", "classic": "synthetic+classic"}
 
 @dataclass(frozen=True)
 class Arm:
-    """A training set, float32 [n, c, h, w] and int64 [n], and what is done to each batch."""
+    """A training set, float32 [n, c, h, w] and int64 [n], what is done to each batch, and how often each is drawn."""
 
     images: torch.Tensor
     codes: torch.Tensor
     augment: Augment | None = None
+    weights: torch.Tensor | None = None
 
 
 def augmentation_gain(evaluation: Evaluation) -> Finding:
@@ -84,7 +85,7 @@ def _train(evaluation: Evaluation, sets: ImageSets) -> Mapping[str, Hits]:
     if len(sets.holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
     test = pixels(sets.holdout)
-    arms = _arms(sets, evaluation.rng("augmentation_gain/duplicated"))
+    arms = training_sets(sets, evaluation.rng("augmentation_gain/duplicated"))
     seeds = range(evaluation.size.utility_seeds)
     # One stream per seed, not per arm: paired trainings start from the same weights.
     trainings = [
@@ -150,7 +151,8 @@ def _hits(arm: Arm, test: torch.Tensor, holdout: ImageSet, generator: torch.Gene
     return np.asarray(in_batches(network, test).argmax(1).numpy() == holdout.codes)
 
 
-def _arms(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
+def training_sets(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
+    """The training set of each arm, made once: seeds vary the network."""
     images = pixels(sets.train)
     codes = torch.from_numpy(sets.train.codes)
     again = torch.from_numpy(_drawn_again(sets, rng))

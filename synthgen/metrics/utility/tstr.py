@@ -71,7 +71,7 @@ def _areas(task: Task, sides: tuple[Examples, Examples], seeds: Sequence[int]) -
 
 
 def _auc(task: Task, examples: Examples, seed: int) -> tuple[float, FloatArray]:
-    return macro_auc(task, task.probabilities(examples, seed))
+    return macro_auc(task.target, task.probabilities(examples, seed))
 
 
 def _reference(task: Task, real: Examples) -> float | None:
