@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
-from pipelines.commands import auditing, augmenting, downstream, models, reporting, workspace
+from pipelines.commands import auditing, augmenting, downstream, models, registry, reporting, workspace
 from pipelines.commands.options import err
 from pipelines.problems import show_problems
 from synthgen import __version__
@@ -31,7 +31,8 @@ app = App(
 # To add one: a function in pipelines/commands/, and its name here.
 COMMANDS = (
     augmenting.init, augmenting.check, augmenting.run, auditing.audit, reporting.report, reporting.compare,
-    models.sample, models.verify, downstream.downstream, workspace.runs, workspace.ui, workspace.doctor,
+    models.sample, models.verify, registry.models, registry.promote, registry.rollback, downstream.downstream,
+    workspace.runs, workspace.ui, workspace.doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command)

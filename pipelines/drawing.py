@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from synthgen.datasets import Data, Labels, Table
 from synthgen.errors import UsageError
 from synthgen.exporters import EXPORTERS
 from synthgen.exporters.parts import Part
+from synthgen.registry.versions import fetched, find_version, is_model_name
 from synthgen.runs import Workspace, find_run
 from synthgen.stats import named_rng
 from synthgen.synthesizers import ConditionalSynthesizer, Synthesizer, load_synthesizer, whole_model
@@ -42,11 +44,11 @@ def draw(workspace: Workspace, model: str, request: Request, *, seed: int, targe
         raise UsageError("sample needs --rows N or --per-class LABEL=N, at least 1")
     if request.rows is not None and request.rows != count:
         raise UsageError(f"--rows is {request.rows} but --per-class adds up to {count}: give one of them")
-    folder = _model_folder(workspace, model)
-    synthesizer = load_synthesizer(folder)
     rng = named_rng(seed, "sample/command")
-    with whole_model(folder):
-        data = _conditioned(synthesizer, count, labels, request.where, rng)
+    with _model_folder(workspace, model) as folder:
+        synthesizer = load_synthesizer(folder)
+        with whole_model(folder):
+            data = _conditioned(synthesizer, count, labels, request.where, rng)
     _write(data, target, model)
     return count
 
@@ -72,9 +74,13 @@ def _values(where: Sequence[str]) -> dict[str, object]:
     return values
 
 
-def _model_folder(workspace: Workspace, model: str) -> Path:
+def _model_folder(workspace: Workspace, model: str) -> AbstractContextManager[Path]:
     direct = Path(model)
-    return direct if (direct / "synthesizer.json").exists() else find_run(workspace, model).directory / "model"
+    if (direct / "synthesizer.json").exists():
+        return nullcontext(direct)
+    if is_model_name(model):
+        return fetched(workspace, find_version(workspace, model))
+    return nullcontext(find_run(workspace, model).directory / "model")
 
 
 def _labels(per_class: Sequence[str]) -> Labels | None:

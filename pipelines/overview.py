@@ -5,6 +5,7 @@ import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from pipelines.terminal import verdict_text
 from synthgen.findings import SEVERITY, Verdict
+from synthgen.registry.versions import Version
 from synthgen.runs import Workspace
 from synthgen.tracking import check as check_tracking
 
@@ -30,21 +32,64 @@ class Check:
 
 
 def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
-    """Runs with id, name, state, verdict, duration and what was emitted."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Run", "Name", "State", "Verdict", "Seconds", "Dataset"):
-        table.add_column(column, no_wrap=column == "Run", overflow="fold")
+    """Runs with id, name, state, verdict, duration, age and what was emitted."""
+    table = _listing("Run", "Name", "State", "Verdict", "Duration", "Age", "Dataset")
     for record in records:
-        verdict = record.get("verdict")
+        seconds = record.get("seconds")
         table.add_row(
             str(record.get("run_id")),
             str(record.get("name")),
             Text(str(record.get("state"))),
-            verdict_text(Verdict(verdict)) if verdict in SEVERITY else "–",
-            str(record.get("seconds", "–")),
+            _verdict(record.get("verdict")),
+            "–" if seconds is None else _duration(float(seconds)),
+            _age(record.get("started")),
             "emitted" if record.get("dataset_dir") else "–",
         )
     return table
+
+
+def models_table(versions: Sequence[Version]) -> Table:
+    """Registered versions with aliases, verdict, age, run, and why each is champion or not."""
+    table = _listing("Model", "Alias", "Verdict", "Age", "Run", "Promotion")
+    for version in versions:
+        table.add_row(
+            version.text,
+            ", ".join(version.aliases) or "–",
+            _verdict(version.tags.get("verdict")),
+            _age(version.created),
+            version.tags.get("run_id", "–"),
+            Text(version.tags.get("promotion", "–")),
+        )
+    return table
+
+
+def _listing(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(columns):
+        table.add_column(column, no_wrap=position == 0, overflow="fold")
+    return table
+
+
+def _verdict(verdict: str | None) -> Text:
+    return verdict_text(Verdict(verdict)) if verdict in SEVERITY else Text("–")
+
+
+def _age(moment: object) -> str:
+    try:
+        return _duration((datetime.now(UTC) - datetime.fromisoformat(str(moment))).total_seconds())
+    except (ValueError, TypeError):
+        return "–"
+
+
+def _duration(seconds: float) -> str:
+    """The two largest units, such as `1 h 05 min`; less than a minute in seconds."""
+    minutes = round(seconds / 60)
+    if seconds < 59.5:
+        return f"{max(0, round(seconds))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60:02d} min" if hours < 24 else f"{hours // 24} d {hours % 24:02d} h"
 
 
 def examine(workspace: Workspace) -> list[Check]:

@@ -10,6 +10,7 @@ from synthgen import stages, tracking
 from synthgen.config import RunConfig
 from synthgen.datasets import load_data
 from synthgen.findings import EXIT_CODES
+from synthgen.registry.stages import promote_model, register_model
 from synthgen.runs import Ref, Run, Workspace, read_json
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Outcome:
     reused_stages: list[str]
     seconds: float
     not_tracked: str | None = None
+    model: str | None = None
+    promotion: str | None = None
 
 
 def run_augmentation(
@@ -94,10 +97,17 @@ def run_augmentation(
     )
     run.update(verdict=outcome.verdict, seconds=outcome.seconds, dataset_dir=outcome.dataset_dir)
     call(stages.track, config, run, workspace, mlflow_run_id, report, artifacts["fit"])
+    version = call(register_model, config, run, workspace, mlflow_run_id, report)
+    promoted = call(promote_model, config, run, workspace, version, artifacts["split"], artifacts["curate"])
     # Last: a run that is killed before is gone on with, and so is its page in MLflow.
     run.update(state="finished")
     run.release()
-    return replace(outcome, not_tracked=run.record().get("tracking_error"))
+    return replace(
+        outcome,
+        not_tracked=run.record().get("tracking_error"),
+        model=version.text if version else None,
+        promotion=promoted.reason if promoted else None,
+    )
 
 
 def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller) -> dict[str, Ref]:

@@ -414,6 +414,12 @@ class TrackingConfig(Section):
     experiment: str | None = None
 
 
+class PromotionConfig(Section):
+    """How much balanced accuracy a new champion may lose at most, at the low end of the interval."""
+
+    margin: Annotated[float, Field(ge=0, le=0.5)] = 0.01
+
+
 class RunConfig(Section):
     """One run, as the YAML says it. Every key but `source` has a default."""
 
@@ -429,6 +435,7 @@ class RunConfig(Section):
     gates: tuple[GateConfig, ...] = ()
     export: ExportConfig = ExportConfig()
     tracking: TrackingConfig = TrackingConfig()
+    promotion: PromotionConfig = PromotionConfig()
 
     @property
     def privacy(self) -> DpConfig | None:

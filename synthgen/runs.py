@@ -114,7 +114,7 @@ class Workspace:
             ResourceError: disk, memory or device gave out; a full disk costs the stage its folder.
         """
         key = content_key(stage, inputs)
-        final = self.root / "artifacts" / stage / key
+        final = artifact_folder(self, stage, key)
         final.parent.mkdir(parents=True, exist_ok=True)
         with _locked(final, stage):
             done = _finished(final)
@@ -128,6 +128,11 @@ class Workspace:
                 partial.rename(final)
             logger.info("built stage=%s seconds=%.1f", stage, seconds, extra={"stage": stage, "state": "done"})
             return Ref(stage, key, str(final), False, seconds)
+
+
+def artifact_folder(workspace: Workspace, stage: str, key: str) -> Path:
+    """Where the artifact of a stage is, once it is built."""
+    return workspace.root / "artifacts" / stage / key
 
 
 @contextmanager

@@ -314,5 +314,5 @@ def track(
 
 
 def config_hash(config: RunConfig) -> str:
-    """Hash of what decides the content of a run; where it is tracked does not."""
-    return content_key("judge", config.model_dump(mode="json", exclude={"tracking", "name"}))
+    """Hash of what decides the content of a run; where it is tracked and what becomes of its model do not."""
+    return content_key("judge", config.model_dump(mode="json", exclude={"tracking", "name", "promotion"}))

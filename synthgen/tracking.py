@@ -48,7 +48,7 @@ def start(config: RunConfig | AuditConfig, run: Run, workspace: Workspace, links
 
     A run that was stopped goes on under the id that it has.
     """
-    with _safely(run, "it will not be in MLflow"):
+    with safely(run, "it will not be in MLflow"):
         client = client_of(workspace)
         name = redacted(config.tracking.experiment or config.name)
         experiment_id = experiment_of(client, workspace, name)
@@ -63,10 +63,10 @@ def start(config: RunConfig | AuditConfig, run: Run, workspace: Workspace, links
 
 
 def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, history: Path | None) -> None:
-    """Log training, findings, inputs, verdict, report and model, and end the run; an audit has trained no model."""
+    """Log training, findings, inputs, verdict and report, and end the run; an audit has trained no model."""
     if mlflow_run_id is None:
         return
-    with _safely(run, "metrics, verdict, report and model are not all in MLflow"):
+    with safely(run, "metrics, verdict and report are not all in MLflow"):
         client = client_of(workspace)
         if history is not None:
             _log_history(client, mlflow_run_id, read_json(history))
@@ -74,8 +74,7 @@ def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Re
         _log_inputs(client, mlflow_run_id, run.record())
         client.set_tag(mlflow_run_id, "synthgen.verdict", str(report.verdict))
         client.set_tag(mlflow_run_id, "synthgen.state", "finished")
-        for name in ("report", "model") if history is not None else ("report",):
-            client.log_artifacts(mlflow_run_id, str(run.directory / name), name)
+        client.log_artifacts(mlflow_run_id, str(run.directory / "report"), "report")
         client.log_artifact(mlflow_run_id, str(run.directory / "config.yaml"))
         client.set_terminated(mlflow_run_id, "FINISHED")
 
@@ -88,7 +87,7 @@ def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseE
         run.update(state="interrupted" if interrupted else "failed", error=reason)
     if mlflow_run_id is None:
         return
-    with _safely(run, "MLflow shows it as still running"):
+    with safely(run, "MLflow shows it as still running"):
         client = client_of(workspace)
         client.set_tag(mlflow_run_id, "synthgen.state", "interrupted" if interrupted else "failed")
         client.set_tag(mlflow_run_id, "synthgen.error", redacted(reason)[:_PARAM_CHARACTERS])
@@ -143,7 +142,8 @@ def _create_experiment(client: "MlflowClient", workspace: Workspace, name: str) 
 
 
 @contextmanager
-def _safely(run: Run, lost: str) -> Iterator[None]:
+def safely(run: Run, lost: str) -> Iterator[None]:
+    """Tell what MLflow cannot keep, in a note and in run.json, and go on."""
     # Data and report lie in the run folder: a tracking store that fails must not cost them.
     try:
         yield

@@ -10,7 +10,9 @@ from pipelines.commands.options import JsonFlag, WorkspaceOption, out
 
 
 def sample(
-    model: Annotated[str, Parameter(help="A run id (or its beginning), a run folder, or a model folder.")],
+    model: Annotated[
+        str, Parameter(help="A run id (or its beginning), a run or model folder, or a registered model: NAME@champion.")
+    ],
     *,
     rows: int | None = None,
     per_class: Annotated[list[str] | None, Parameter(help="LABEL=N, repeatable.")] = None,

@@ -86,9 +86,9 @@ def _train(evaluation: Evaluation) -> Augmented:
     train, holdout, synthetic = tables(evaluation)
     if len(synthetic) == 0:
         raise NotMeasurable("there are no synthetic rows to add")
-    share = min(1.0, ROWS_PER_MAX_ROWS * evaluation.size.max_rows / (len(train) + len(synthetic)))
+    share = share_used(evaluation, len(train) + len(synthetic))
     rng = evaluation.rng("augmentation_gain")
-    real, added = _thinned(train, share, rng), _thinned(synthetic, share, rng)
+    real, added = thinned(train, share, rng), thinned(synthetic, share, rng)
     real_rows, added_rows, test_rows = encode([real, added, holdout], train.schema.features)
     task = make_task(train, holdout, test_rows)
     codes = [class_codes(part, task.classes) for part in (real, added)]
@@ -97,12 +97,17 @@ def _train(evaluation: Evaluation) -> Augmented:
     return Augmented(task, holdout, arms, tested(task, arms, evaluation.size.utility_seeds), sizes)
 
 
-def _thinned(table: Table, share: float, rng: np.random.Generator) -> Table:
+def share_used(evaluation: Evaluation, rows: int) -> float:
+    """Of so many rows to learn from, the share that a classifier learns from, in (0, 1]."""
+    return min(1.0, ROWS_PER_MAX_ROWS * evaluation.size.max_rows / rows)
+
+
+def thinned(table: Table, share: float, rng: np.random.Generator) -> Table:
     """That share of the rows of each class, at least one."""
     counts = {name: max(1, round(count * share)) for name, count in class_counts(table).items()}
-    thinned = take_per_class(table, counts, rng)
-    assert isinstance(thinned, Table)
-    return thinned
+    taken = take_per_class(table, counts, rng)
+    assert isinstance(taken, Table)
+    return taken
 
 
 def tested(task: Task, arms: Mapping[str, Examples], seeds: int) -> dict[str, Outcome]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from synthgen.datasets import Table
 from synthgen.findings import Finding
-from synthgen.metrics.augmented import CONTROLS, Outcome, augmented, extended, tested
+from synthgen.metrics.augmented import CONTROLS, Outcome, augmented, extended, share_used, tested, thinned
 from synthgen.metrics.classifiers import Examples
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.learner import Task, class_codes, make_task
-from synthgen.metrics.table_features import encode
+from synthgen.metrics.table_features import encode, tables
 from synthgen.metrics.utility.controls import Gain, balanced_estimate, over_controls
 
 
@@ -61,6 +61,35 @@ def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, 
         )
         for share, outcome in ((share, outcomes[str(share)]) for share in added)
     }
+
+
+def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
+    """Balanced accuracy on the holdout of a classifier that learns from our synthetic rows, minus from theirs.
+
+    Args:
+        ours, theirs: with the same train, holdout, size and seed.
+        alone: the classifier sees no real row; else it learns from all of train besides.
+
+    Raises:
+        NotMeasurable: there is no label, one class, or too few holdout rows.
+    """
+    train, holdout, first = tables(ours)
+    second = tables(theirs)[2]
+    share = share_used(ours, len(train) + len(first))
+    # Each by the same stream: equal rows on both sides come to a gain of exactly 0.
+    parts = [thinned(part, share, ours.rng("gain_between")) for part in (train, first, second)]
+    test_rows, *rows = encode([holdout, *parts], train.schema.features)
+    task = make_task(train, holdout, test_rows)
+    real, *added = (
+        Examples(part.matrix(), class_codes(table, task.classes), part.kinds)
+        for part, table in zip(rows, parts, strict=True)
+    )
+    arms = {
+        name: examples if alone else extended(real, examples.rows, examples.target)
+        for name, examples in zip(("ours", "theirs"), added, strict=True)
+    }
+    outcomes = tested(task, arms, ours.size.utility_seeds)
+    return _gain(task, outcomes["ours"], outcomes["theirs"])
 
 
 def _finding(task: Task, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float]) -> Finding:

@@ -1,7 +1,7 @@
 """Does a classifier get better when synthetic images join its training set, and would something simpler do the same?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -84,17 +84,38 @@ def _tested(evaluation: Evaluation) -> Mapping[str, Hits]:
 def _train(evaluation: Evaluation, sets: ImageSets) -> Mapping[str, Hits]:
     if len(sets.holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
-    test = pixels(sets.holdout)
-    arms = training_sets(sets, evaluation.rng("augmentation_gain/duplicated"))
-    seeds = range(evaluation.size.utility_seeds)
+    return _arms_tested(evaluation, sets.holdout, training_sets(sets, evaluation.rng("augmentation_gain/duplicated")))
+
+
+def _arms_tested(evaluation: Evaluation, holdout: ImageSet, arms: Mapping[str, Arm]) -> Mapping[str, Hits]:
+    test, seeds = pixels(holdout), range(evaluation.size.utility_seeds)
     # One stream per seed, not per arm: paired trainings start from the same weights.
     trainings = [
-        partial(_hits, arm, test, sets.holdout, torch_generator(evaluation.rng(f"augmentation_gain/{seed}")))
+        partial(_hits, arm, test, holdout, torch_generator(evaluation.rng(f"augmentation_gain/{seed}")))
         for arm in arms.values()
         for seed in seeds
     ]
-    hits = np.array(in_parallel(trainings)).reshape(len(arms), len(seeds), len(sets.holdout))
+    hits = np.array(in_parallel(trainings)).reshape(len(arms), len(seeds), len(holdout))
     return dict(zip(arms, hits, strict=True))
+
+
+def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
+    """Balanced accuracy on the holdout of a classifier that learns from our synthetic images, minus from theirs.
+
+    Args:
+        ours, theirs: with the same train, holdout, size and seed.
+        alone: the classifier sees no real image; else it learns from all of train besides.
+
+    Raises:
+        NotMeasurable: there are too few images.
+    """
+    sets = {"ours": image_sets(ours), "theirs": image_sets(theirs)}
+    holdout = sets["ours"].holdout
+    if len(holdout) < MINIMUM_IMAGES:
+        raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(holdout)}")
+    arms = {name: _synthetic_arm(given) if alone else _arm_with_real(given) for name, given in sets.items()}
+    hits = _arms_tested(ours, holdout, arms)
+    return _gain(hits["ours"], hits["theirs"], holdout.codes)
 
 
 def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
@@ -156,16 +177,25 @@ def training_sets(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
     images = pixels(sets.train)
     codes = torch.from_numpy(sets.train.codes)
     again = torch.from_numpy(_drawn_again(sets, rng))
-    with_synthetic = torch.cat([images, pixels(sets.synthetic)])
-    with_codes = torch.cat([codes, torch.from_numpy(sets.synthetic.codes)])
+    synthetic = _arm_with_real(sets)
     classic = partial(classic_augmentation, mirror=sets.train.mirror_keeps_label)
     return {
         "real": Arm(images, codes),
         "classic": Arm(images, codes, classic),
         "duplicated": Arm(torch.cat([images, images[again]]), torch.cat([codes, codes[again]])),
-        "synthetic": Arm(with_synthetic, with_codes),
-        "synthetic+classic": Arm(with_synthetic, with_codes, classic),
+        "synthetic": synthetic,
+        "synthetic+classic": replace(synthetic, augment=classic),
     }
+
+
+def _synthetic_arm(sets: ImageSets) -> Arm:
+    return Arm(pixels(sets.synthetic), torch.from_numpy(sets.synthetic.codes))
+
+
+def _arm_with_real(sets: ImageSets) -> Arm:
+    synthetic = _synthetic_arm(sets)
+    images, codes = pixels(sets.train), torch.from_numpy(sets.train.codes)
+    return Arm(torch.cat([images, synthetic.images]), torch.cat([codes, synthetic.codes]))
 
 
 def _drawn_again(sets: ImageSets, rng: np.random.Generator) -> Index:
