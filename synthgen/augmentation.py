@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from synthgen import stages, tracking
+from synthgen import changes, stages, tracking
 from synthgen.config import RunConfig
 from synthgen.datasets import load_data
 from synthgen.findings import EXIT_CODES
@@ -77,6 +77,7 @@ def run_augmentation(
     try:
         artifacts = _build(config, workspace, run, call)
         report = call(stages.judge_run, config, run, artifacts["split"], artifacts["curate"], artifacts["evaluate"])
+        report = replace(report, drift=changes.read_drift(artifacts["drift"]) if "drift" in artifacts else None)
         dataset = call(stages.emit, config, run, artifacts["split"], artifacts["curate"], report, force=force)
         page = call(stages.write_report, config, run, report, artifacts)
     except BaseException as error:
@@ -114,6 +115,7 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller)
     data = call(stages.ingest, config, workspace)
     splits = call(stages.split_data, config, workspace, data)
     _record_real(run, data, splits)
+    drift = call(changes.data_drift, config, workspace, data, run)
     canaries = call(stages.plant, config, workspace, splits) if config.canaries else None
     model = call(stages.fit, config, workspace, splits, canaries)
     run.adopt(model.directory / "model", "model")
@@ -123,7 +125,7 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller)
     rows = load_data(synthetic.directory / "synthetic")
     run.update(synthetic_sha256=rows.fingerprint(), synthetic_rows=len(rows))
     evaluation = call(stages.evaluate, config, workspace, splits, synthetic)
-    refs = (data, splits, canaries, model, candidates, synthetic, evaluation)
+    refs = (data, splits, drift, canaries, model, candidates, synthetic, evaluation)
     built = {ref.stage: ref for ref in refs if ref is not None}
     run.update(
         stages={name: {"key": ref.key, "reused": ref.reused, "seconds": ref.seconds} for name, ref in built.items()}

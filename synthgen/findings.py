@@ -136,8 +136,71 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Movement:
+    """How far a column moved from one data set to the next.
+
+    Attributes:
+        what: its values, or whether they are missing.
+        effect: largest difference of the cumulative shares of a number; share of the rows that are in another category;
+            difference of the shares that are missing. In [0, 1].
+        p: chance of more if nothing had moved, corrected for the number of tests.
+        moved: p and effect are both beyond what counts as nothing.
+        words: the same for a reader; never a value of the column.
+    """
+
+    column: str
+    what: Literal["values", "missing"]
+    effect: float
+    p: float
+    moved: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Separation:
+    """AUC of a classifier that tells new rows from old ones, n of each; the reference tells two halves of the old."""
+
+    auc: float
+    low: float
+    high: float
+    reference: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What changed in the data since an earlier run of the same name.
+
+    Attributes:
+        since: id of that run.
+        rows_kept: new rows that were among the old ones; 0 when that cannot be told.
+        schema: changes of columns or classes, a sentence each.
+        note: what was compared, or why nothing was.
+    """
+
+    since: str
+    rows_before: int
+    rows_now: int
+    rows_kept: int
+    schema: Sequence[str]
+    movements: Sequence[Movement]
+    separation: Separation | None
+    note: str = ""
+
+    @property
+    def moved(self) -> list[str]:
+        """Columns that moved, in values or in missing values; those with the largest effect first."""
+        return list(dict.fromkeys(item.column for item in self.movements if item.moved))
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Drift":
+        """The drift whose `asdict` this is."""
+        return TypeAdapter(cls).validate_python(raw)
+
+
+@dataclass(frozen=True)
 class Report:
-    """All that is known about one synthetic dataset."""
+    """All that is known about one synthetic dataset; `drift` where an earlier run had other data."""
 
     verdict: Verdict
     findings: Sequence[Finding]
@@ -145,6 +208,7 @@ class Report:
     not_measured: Sequence[NotMeasured]
     problems: Sequence[Problem]
     provenance: Mapping[str, Any]
+    drift: Drift | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json."""

@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from synthgen.config import AuditConfig, RunConfig
-from synthgen.findings import Report
+from synthgen.findings import Drift, Report
 from synthgen.redaction import redacted, redacted_values
 from synthgen.runs import Run, Workspace, read_json
 
@@ -71,6 +72,7 @@ def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Re
         if history is not None:
             _log_history(client, mlflow_run_id, read_json(history))
         _log_findings(client, mlflow_run_id, report)
+        _log_drift(client, mlflow_run_id, report.drift)
         _log_inputs(client, mlflow_run_id, run.record())
         client.set_tag(mlflow_run_id, "synthgen.verdict", str(report.verdict))
         client.set_tag(mlflow_run_id, "synthgen.state", "finished")
@@ -205,6 +207,21 @@ def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
         if finding.reference is not None:
             numbers[f"{finding.metric}.reference"] = finding.reference
     tags = [RunTag(f"gate.{judgement.metric}", str(judgement.verdict)) for judgement in report.judgements]
+    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()], tags=tags)
+
+
+def _log_drift(client: "MlflowClient", run_id: str, drift: Drift | None) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    if drift is None:
+        return
+    numbers = {"drift.columns_moved": float(len(drift.moved)), "drift.schema_changes": float(len(drift.schema))}
+    if drift.separation is not None:
+        found = asdict(drift.separation)
+        numbers |= {f"drift.c2st_auc.{name}": found[name] for name in ("low", "high", "reference")}
+        numbers["drift.c2st_auc"] = found["auc"]
+    moved = ", ".join(drift.moved)[:_PARAM_CHARACTERS]
+    tags = [RunTag("drift.since", drift.since), RunTag("drift.moved", moved)]
     client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()], tags=tags)
 
 

@@ -24,11 +24,11 @@ _SHARED_FACTS = (
 
 
 def shared_report(report: Report, material: Material) -> Report:
-    """The report without facts about machine and files, and without names of classes that are rare."""
+    """The report without facts about machine and files, names of rare classes, and what a few new rows changed."""
     facts = {name: report.provenance[name] for name in _SHARED_FACTS if name in report.provenance}
     rare = {name for name, count in class_counts(material.train).items() if count < FEWEST}
     findings = [_without_rare(finding, rare) for finding in report.findings]
-    return replace(report, findings=findings, provenance=facts)
+    return replace(report, findings=findings, provenance=facts, drift=None)
 
 
 def _without_rare(finding: Finding, rare: set[str]) -> Finding:

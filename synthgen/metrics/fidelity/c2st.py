@@ -52,7 +52,7 @@ def c2st_auc(evaluation: Evaluation) -> Finding:
     plain = Comparison(decimals, keys, (), seed=int(evaluation.rng("c2st_auc").integers(2**31)))
     with_formulas = replace(plain, pairs=dependent_pairs(train))
     kinds = [plain, with_formulas] if with_formulas.pairs else [plain]
-    jobs = [partial(_separation, kind, side, holdout) for kind in kinds for side in (synthetic, train)]
+    jobs = [partial(separation, kind, side, holdout) for kind in kinds for side in (synthetic, train)]
     value, reference, *formula = in_threads(jobs)
     low, high = auc_interval(value, len(synthetic), len(holdout))
     return Finding(
@@ -62,7 +62,8 @@ def c2st_auc(evaluation: Evaluation) -> Finding:
     )  # fmt: skip
 
 
-def _separation(how: Comparison, first: Encoded, second: Encoded) -> float:
+def separation(how: Comparison, first: Encoded, second: Encoded) -> float:
+    """AUC of the classifier that tells both sides apart, cross-validated."""
     sides = (first, second)
     rows = np.vstack([np.hstack([side.matrix(), formulas(side.numeric, how.pairs)]) for side in sides])
     more: list[FeatureKind] = ["q"] * (rows.shape[1] - len(first.kinds))

@@ -1,0 +1,46 @@
+"""A run with other data than the last one of its name says in its report, in JSON and in MLflow what changed."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.augmentation import run_augmentation
+from synthgen.config_reading import parse_config
+from synthgen.runs import Workspace, find_run, read_json
+
+
+def write_people(path: Path, n: int, seed: int, *, older: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    age = rng.integers(18, 90, n) + older
+    ill = np.where(rng.random(n) < (age - older) / 100, "yes", "no")
+    pd.DataFrame({"age": age, "town": rng.choice(["Oslo", "Rome"], n), "ill": ill}).to_csv(path, index=False)
+
+
+def test_what_changed_since_the_last_run_is_in_report_and_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    data, space = tmp_path / "people.csv", Workspace(tmp_path / "space")
+    source = {"kind": "table", "path": str(data), "label": "ill"}
+    config = parse_config({"name": "people", "source": source, "synthesizer": {"kind": "marginals"}})
+    write_people(data, 250, 1)
+    first = run_augmentation(config, space)
+    assert read_json(Path(first.report_json))["drift"] is None
+    write_people(data, 260, 2, older=25)
+    second = run_augmentation(config, space)
+    drift = read_json(Path(second.report_json))["drift"]
+    assert (drift["since"], drift["rows_before"], drift["rows_now"]) == (first.run_id, 250, 260)
+    assert [item["column"] for item in drift["movements"] if item["moved"]] == ["age"]
+    page = Path(second.report_html).read_text()
+    assert f"What changed since run {first.run_id}" in page
+    assert "standard deviations higher" in page
+    assert "What changed" not in Path(second.report_html).with_name("report-shareable.html").read_text()
+    from mlflow import MlflowClient
+
+    tracked = MlflowClient(f"sqlite:///{space.root}/mlflow.db").get_run(str(second.mlflow_run_id)).data
+    assert (tracked.tags["drift.since"], tracked.tags["drift.moved"]) == (first.run_id, "age")
+    assert tracked.metrics["drift.c2st_auc.low"] > 0.55
+    assert tracked.metrics["drift.columns_moved"] == 1
+    assert "drift" in find_run(space, second.run_id).record()["stages"]
