@@ -13,6 +13,10 @@ PROFILES: Sequence[Profile] = ("quick", "full", "release")
 TableFormat = Literal["parquet", "csv"]
 ImageFormat = Literal["folder", "npz", "dicom", "nifti"]
 BuiltinName = Literal["breast-cancer", "wine", "digits", "mnist-5k"]
+LossName = Literal["relativistic", "hinge", "wasserstein", "nonsaturating", "least_squares"]
+PenaltyName = Literal["gp", "r1", "r1r2"]
+ArchitectureName = Literal["dcgan", "residual", "residual-attention", "progressive", "style"]
+AugmentationName = Literal["brightness", "contrast", "translation", "mirror"]
 
 
 class Section(BaseModel):
@@ -266,18 +270,46 @@ class CtganLibraryConfig(_Trained):
 
 
 class ImageGanConfig(_Trained):
-    """Class-conditional image GAN on MONAI's blocks."""
+    """Class-conditional image GAN on MONAI's blocks. What is "auto" or null follows from the loss, size and device.
+
+    `augmentation`: what the discriminator may see changed while it overfits. `class_ramp_images`: shown until the class
+    signal is at full strength. `grow_images`: shown until a progressive architecture is whole; null = half the budget.
+    `init_from`: a saved model or a run to go on from, with the lowest `freeze` layers of its discriminator kept as is.
+    """
 
     kind: Literal["image-gan"]
     budget_images: Annotated[int, Field(ge=1)] | None = None
-    loss: Literal["relativistic", "hinge"] = "relativistic"
-    block: Literal["auto", "deconv", "residual"] = "auto"
+    loss: LossName = "relativistic"
+    penalty: PenaltyName | Literal["auto", "none"] = "auto"
+    penalty_gamma: Annotated[float, Field(ge=0, le=1000)] | None = None
+    penalty_every: Annotated[int, Field(ge=1, le=64)] | None = None
+    architecture: ArchitectureName | Literal["auto"] = "auto"
+    conditioning: Literal["class", "none"] = "class"
     width: Annotated[int, Field(ge=4, le=256)] = 16
     latent: Annotated[int, Field(ge=2, le=1024)] = 64
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
-    penalty_gamma: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    discriminator_steps: Annotated[int, Field(ge=1, le=10)] = 1
     ema_halflife_images: Annotated[int, Field(ge=1)] = 2_000
+    augmentation: tuple[AugmentationName, ...] | Literal["auto"] = "auto"
+    class_ramp_images: Annotated[int, Field(ge=0)] = 0
+    grow_images: Annotated[int, Field(ge=1)] | None = None
+    init_from: str | None = None
+    freeze: Annotated[int, Field(ge=0, le=16)] = 0
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> "ImageGanConfig":
+        if self.penalty == "none" and self.loss == "wasserstein":
+            raise ValueError("penalty none leaves the wasserstein loss without bound; it takes gp, r1 or r1r2")
+        if self.penalty == "none" and (self.penalty_gamma is not None or self.penalty_every is not None):
+            raise ValueError("penalty none has neither penalty_gamma nor penalty_every; gp, r1 and r1r2 have both")
+        if self.freeze and self.init_from is None:
+            raise ValueError("freeze keeps layers of a saved model as they are; it needs init_from")
+        if self.grow_images is not None and self.architecture != "progressive":
+            raise ValueError("grow_images is for architecture progressive alone")
+        if self.class_ramp_images and self.conditioning == "none":
+            raise ValueError("class_ramp_images needs conditioning class")
+        return self
 
 
 class CopiesConfig(Section):

@@ -1,9 +1,15 @@
 """Differentiable augmentation of what the discriminator sees, switched on only while it overfits."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from synthgen.config import AugmentationName
+
+# What no class is made of; left and right may be.
+ALWAYS_SAFE: Sequence[AugmentationName] = ("brightness", "contrast", "translation")
 
 _SHIFT = 1 / 8  # of an edge
 _BRIGHTNESS = 0.25  # of half the pixel range
@@ -22,11 +28,11 @@ class Policy:
 
     Attributes:
         strength: probability of each transformation, in [0, 1]; 0 is the identity.
-        mirror: whether a mirrored image still deserves its label.
+        kinds: transformations after which an image still deserves its label.
     """
 
     strength: float = 0.0
-    mirror: bool = False
+    kinds: Sequence[AugmentationName] = ALWAYS_SAFE
 
     def adapted(self, logit_gap: float, images: int) -> "Policy":
         """A little stronger when the discriminator knows its training images by heart, weaker otherwise.
@@ -36,7 +42,7 @@ class Policy:
             images: shown since the last adaptation.
         """
         step = images / _IMAGES_TO_FULL * (1 if logit_gap > _TARGET_GAP else -1)
-        return Policy(min(_STRONGEST, max(0.0, self.strength + step)), self.mirror)
+        return replace(self, strength=min(_STRONGEST, max(0.0, self.strength + step)))
 
 
 def augment(images: Tensor, policy: Policy, generator: torch.Generator) -> Tensor:
@@ -47,19 +53,25 @@ def augment(images: Tensor, policy: Policy, generator: torch.Generator) -> Tenso
     """
     if policy.strength == 0:
         return images
-    images = _change_brightness_and_contrast(images, policy.strength, generator)
-    for axis in range(2, images.dim()):
-        images = _translate(images, axis, policy.strength, generator)
-    if policy.mirror:
+    if "brightness" in policy.kinds or "contrast" in policy.kinds:
+        images = _change_brightness_and_contrast(images, policy, generator)
+    if "translation" in policy.kinds:
+        for axis in range(2, images.dim()):
+            images = _translate(images, axis, policy.strength, generator)
+    if "mirror" in policy.kinds:
         mirrored = _chosen(images, policy.strength / 2, generator)
         images = torch.where(_per_image(mirrored, images), images.flip(-1), images)
     return images
 
 
-def _change_brightness_and_contrast(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def _change_brightness_and_contrast(images: Tensor, policy: Policy, generator: torch.Generator) -> Tensor:
     every = tuple(range(1, images.dim()))
-    brightness = _BRIGHTNESS * _symmetric(images, generator) * _chosen(images, strength, generator)
-    contrast = _CONTRAST * _symmetric(images, generator) * _chosen(images, strength, generator)
+    most = [
+        most if name in policy.kinds else 0.0 for name, most in (("brightness", _BRIGHTNESS), ("contrast", _CONTRAST))
+    ]
+    brightness, contrast = (
+        scale * _symmetric(images, generator) * _chosen(images, policy.strength, generator) for scale in most
+    )
     mean = images.mean(every, keepdim=True)
     # Written as additions: an image that was not chosen stays the same to the last bit.
     return images + (images - mean) * _per_image(contrast, images) + _per_image(brightness, images)

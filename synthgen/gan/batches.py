@@ -44,6 +44,10 @@ class Batches:
         points = torch.rand(n, dtype=torch.float64, device=self.codes.device, generator=generator)
         # searchsorted, not multinomial: nothing waits for the device.
         index = torch.searchsorted(self.cumulative, points).clamp(max=len(self.codes) - 1)
+        return self.scaled(index), self.codes[index]
+
+    def scaled(self, index: Tensor) -> Tensor:
+        """The images at these positions, float32 [n, c, *size] in [-1, 1]."""
         pixels = self.images[index].float()
         scale = 2 / max(1, self.high - self.low)
-        return pixels.sub_(self.low).mul_(scale).sub_(1), self.codes[index]
+        return pixels.sub_(self.low).mul_(scale).sub_(1)

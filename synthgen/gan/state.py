@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from synthgen.config import ImageGanConfig
 from synthgen.gan.augment import Policy
-from synthgen.gan.networks import Discriminator, Generator, NetworkSpec
+from synthgen.gan.networks import Discriminator, Generator, Phase
+from synthgen.gan.spec import NetworkSpec
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class TrainingState:
         average: moving average of the generator; what is kept in the end.
         images: training images shown so far.
         seconds: wall time trained so far, over all resumes.
+        frozen: lowest layers of the discriminator that are never changed.
         rollbacks: how often training went back to an earlier state; each halves the learning rate.
         history: numbers of each tick.
     """
@@ -43,6 +45,7 @@ class TrainingState:
     discriminator_optimiser: torch.optim.Adam
     rng: torch.Generator
     policy: Policy
+    frozen: int = 0
     step: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -68,12 +71,24 @@ class TrainingState:
             discriminator_optimiser=_adam(discriminator, config),
             rng=torch.Generator(device).manual_seed(seed),
             policy=policy,
+            frozen=config.freeze,
         )
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.rng.device
+
+    def let_discriminator_learn(self) -> None:
+        """Turn its gradients on, but for the frozen layers. Source: Mo 2020 (FreezeD), arXiv:2002.10964."""
+        self.discriminator.requires_grad_(True)
+        for layer in self.discriminator.layers[: self.frozen]:
+            layer.requires_grad_(False)
+
+    def enter(self, phase: Phase) -> None:
+        """Let all networks go on with this phase."""
+        for network in (self.generator, self.discriminator, self.average):
+            network.enter(phase)
 
     @torch.no_grad()
     def is_sound(self) -> bool:
@@ -149,7 +164,7 @@ def load_checkpoint(state: TrainingState, directory: Path, key: str) -> bool:
         logger.warning("skip checkpoint reason=other configuration or data path=%s", path)
         return False
     _restore(state, tensors)
-    state.policy = Policy(**meta["policy"])
+    state.policy = Policy(meta["policy"]["strength"], tuple(meta["policy"]["kinds"]))
     for name in _COUNTERS:
         setattr(state, name, meta[name])
     _set_rates(state)

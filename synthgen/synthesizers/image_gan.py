@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -11,44 +10,24 @@ from typing import Self
 import numpy as np
 import torch
 
-from synthgen.config import ImageGanConfig
+from synthgen.config import ArchitectureName, AugmentationName, ImageGanConfig
 from synthgen.datasets import Data, ImageSet, Index, Labels
-from synthgen.errors import ModelError, unknown_name
-from synthgen.gan.augment import Policy
+from synthgen.errors import ConfigError, ModelError, unknown_name
+from synthgen.gan.augment import ALWAYS_SAFE, Policy
 from synthgen.gan.batches import Batches
-from synthgen.gan.networks import Block, Generator, NetworkSpec
+from synthgen.gan.pictures import Album
+from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
-from synthgen.scans import Scan
+from synthgen.runs import sha256_path
 from synthgen.synthesizers.device import best_device
-from synthgen.synthesizers.model_files import read_model, write_model
+from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
+from synthgen.synthesizers.image_transfer import require_fit, source_of, start_from
 
+# Folder below the checkpoint's, with a grid of images for each tick.
+PICTURES = "pictures"
 _SAMPLE_BATCH = 256
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What the images of train are.
-
-    Attributes:
-        counts: training images of each class.
-        pixel_range: lowest and highest value; the generator's -1 and 1.
-    """
-
-    classes: tuple[str, ...]
-    counts: tuple[int, ...]
-    dtype: str
-    pixel_range: tuple[int, int]
-    mirror_keeps_label: bool
-    scan: Scan | None = None
-
-    @classmethod
-    def of(cls, train: ImageSet) -> Self:
-        counts = np.bincount(train.codes, minlength=len(train.classes))
-        low, high = int(train.images.min()), int(train.images.max())
-        dtype, mirror = str(train.images.dtype), train.mirror_keeps_label
-        return cls(train.classes, tuple(counts.tolist()), dtype, (low, high), mirror, train.scan)
 
 
 class ImageGan:
@@ -56,14 +35,20 @@ class ImageGan:
 
     def __init__(self, config: ImageGanConfig) -> None:
         self.config = config
-        self._generator: Generator | None = None
-        self._facts: _Facts | None = None
-        self._history: list[dict[str, float]] = []
+        self._gan: FittedGan | None = None
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
         """Step, images, seconds, losses and monitors of each tick."""
-        return self._history
+        return [] if self._gan is None else self._gan.history
+
+    def check(self, train: ImageSet) -> None:
+        """Raise ConfigError or ModelError where these images cannot be trained on as configured."""
+        safe_augmentation(self.config, train)
+        device = best_device()
+        source = source_of(self.config, device)
+        if source is not None:
+            require_fit(source, network_spec(train, self.config, device, source), self.config.freeze)
 
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
         """Trains until the budget is used up.
@@ -73,28 +58,41 @@ class ImageGan:
 
         Raises:
             TrainingError: the losses diverged.
+            ConfigError: the model to go on from is of other images.
         """
         assert isinstance(train, ImageSet)
         assert isinstance(valid, ImageSet)
-        facts, seed, device = _Facts.of(train), int(rng.integers(2**63)), best_device()
-        spec = network_spec(train, self.config, device)
-        policy = Policy(mirror=train.mirror_keeps_label)
-        state = TrainingState.initial(spec, self.config, policy=policy, seed=seed, device=device)
-        key = _checkpoint_key(train, self.config, seed)
-        keep = partial(save_checkpoint, directory=checkpoint, key=key) if checkpoint else None
+        self.check(train)
+        facts, seed, device = Facts.of(train), int(rng.integers(2**63)), best_device()
+        state = self._initial_state(train, seed, device)
+        keep = None
         if checkpoint:
+            key = _checkpoint_key(train, self.config, seed)
             load_checkpoint(state, checkpoint, key)
+            album = Album.of(checkpoint / PICTURES, state.average, list(facts.learned.values()))
+            keep = partial(_keep, directory=checkpoint, key=key, album=album)
         held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
         batches = Batches.of(train, facts.pixel_range, device)
-        with suitable_threads(spec.size, device):
+        with suitable_threads(state.generator.spec.size, device):
             train_gan(state, batches, held_out, self.config, keep)
-        self._generator, self._facts, self._history = state.average, facts, state.history
+        discriminator = state.discriminator.eval().requires_grad_(False)
+        self._gan = FittedGan(self.config, facts, state.average, discriminator, state.history)
         return self
+
+    def _initial_state(self, train: ImageSet, seed: int, device: torch.device) -> TrainingState:
+        source = source_of(self.config, device)
+        spec = network_spec(train, self.config, device, source)
+        policy = Policy(kinds=safe_augmentation(self.config, train))
+        state = TrainingState.initial(spec, self.config, policy=policy, seed=seed, device=device)
+        if source is not None:
+            start_from(state, source, train.classes)
+        return state
 
     @torch.no_grad()
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> ImageSet:
         """Images of the labels asked for; without labels, of classes as frequent as in train."""
-        generator, facts = self._fitted()
+        fitted = self._fitted()
+        generator, facts = fitted.generator, fitted.facts
         codes = _draw_codes(n, facts, rng) if labels is None else _codes_of(labels, facts)
         device = next(generator.parameters()).device
         # Drawn on the CPU: the same latents whatever the device.
@@ -103,84 +101,82 @@ class ImageGan:
         low, high = facts.pixel_range
         for start in range(0, n, _SAMPLE_BATCH):
             batch = torch.from_numpy(codes[start : start + _SAMPLE_BATCH])
-            latent = torch.randn(len(batch), generator.spec.latent, generator=source)
+            latent = torch.randn(len(batch), generator.latent, generator=source)
             values = generator(latent.to(device), batch.to(device)).double().cpu().numpy()
             images[start : start + _SAMPLE_BATCH] = np.rint((values + 1) / 2 * (high - low) + low)
         mirror = facts.mirror_keeps_label
         return ImageSet(images, codes, facts.classes, mirror_keeps_label=mirror, scan=facts.scan)
 
     def save(self, directory: Path) -> None:
-        """Write synthesizer.json and model.safetensors."""
-        generator, facts = self._fitted()
-        meta = {
-            "kind": self.config.kind,
-            "config": self.config.model_dump(),
-            "network": asdict(generator.spec),
-            "data": asdict(facts),
-            "history": self._history,
-        }
-        write_model(directory, meta, {name: value.cpu().numpy() for name, value in generator.state_dict().items()})
+        """Write synthesizer.json, model.safetensors and discriminator.safetensors."""
+        write_gan(self._fitted(), directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """The synthesizer that `save` wrote.
 
         Raises:
-            ModelError: a file is missing, broken, or does not fit the other.
+            ModelError: a file is missing, broken, or does not fit the others.
         """
-        meta, arrays = read_model(directory)
-        try:
-            gan = cls(ImageGanConfig.model_validate(meta["config"]))
-            spec = NetworkSpec(**{**meta["network"], "size": tuple(meta["network"]["size"])})
-            data = meta["data"]
-            tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
-            gan._facts = _Facts(**{**data, **tuples, "scan": Scan.restore(data.get("scan"))})
-            generator = _empty_generator(spec)
-            generator.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelError(f"saved image GAN cannot be rebuilt: {error}", where=str(directory)) from None
-        gan._generator = generator.to(best_device()).eval().requires_grad_(False)
-        gan._history = meta["history"]
+        fitted = read_gan(directory, best_device())
+        gan = cls(fitted.config)
+        gan._gan = fitted
         return gan
 
-    def _fitted(self) -> tuple[Generator, _Facts]:
-        if self._generator is None or self._facts is None:
+    def _fitted(self) -> FittedGan:
+        if self._gan is None:
             raise ModelError("image-gan has not been fitted: call fit or load first")
-        return self._generator, self._facts
+        return self._gan
 
 
-def network_spec(train: ImageSet, config: ImageGanConfig, device: torch.device) -> NetworkSpec:
-    """The networks for these images; block "auto" is deconv on a CPU, residual on a GPU."""
-    automatic: Block = "deconv" if device.type == "cpu" else "residual"
+def safe_augmentation(config: ImageGanConfig, train: ImageSet) -> Sequence[AugmentationName]:
+    """What may be done to an image without another label; raises ConfigError where the configuration asks for more."""
+    if config.augmentation == "auto":
+        return (*ALWAYS_SAFE, "mirror") if train.mirror_keeps_label else ALWAYS_SAFE
+    if "mirror" in config.augmentation and not train.mirror_keeps_label:
+        message = "augmentation names 'mirror', but the source does not say that a mirrored image keeps its label"
+        raise ConfigError(message, where="synthesizer.augmentation", hint="source.mirror_keeps_label: true says so")
+    return config.augmentation
+
+
+def network_spec(
+    train: ImageSet, config: ImageGanConfig, device: torch.device, source: FittedGan | None = None
+) -> NetworkSpec:
+    """The networks for these images; "auto" is that of the source, or dcgan on a CPU, residual on a GPU."""
+    automatic: ArchitectureName = "dcgan" if device.type == "cpu" else "residual"
+    if source is not None:
+        automatic = source.generator.spec.architecture
     return NetworkSpec(
         size=tuple(train.images.shape[2:]),
         channels=train.images.shape[1],
         classes=len(train.classes),
-        block=automatic if config.block == "auto" else config.block,
+        architecture=automatic if config.architecture == "auto" else config.architecture,
         width=config.width,
         latent=config.latent,
+        is_conditional=config.conditioning == "class",
     )
 
 
-def _empty_generator(spec: NetworkSpec) -> Generator:
-    # Initial weights are overwritten, but drawing them would move the global random state.
-    with torch.random.fork_rng(devices=[]):
-        return Generator(spec)
+def _keep(state: TrainingState, *, directory: Path, key: str, album: Album) -> None:
+    album.keep(state.average, state.images)
+    save_checkpoint(state, directory, key)
 
 
 def _checkpoint_key(train: ImageSet, config: ImageGanConfig, seed: int) -> str:
     # Without the budget: a longer training may continue a shorter one.
-    settings = config.model_dump(exclude={"budget_minutes", "budget_steps", "budget_images"})
-    return hashlib.sha256(json.dumps([settings, train.fingerprint(), seed], sort_keys=True).encode()).hexdigest()
+    settings = config.model_dump(exclude={"budget_minutes", "budget_steps", "budget_images", "init_from"})
+    source = sha256_path(Path(config.init_from)) if config.init_from else None
+    identity = [settings, train.fingerprint(), seed, source]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _draw_codes(n: int, facts: _Facts, rng: np.random.Generator) -> Index:
+def _draw_codes(n: int, facts: Facts, rng: np.random.Generator) -> Index:
     counts = np.asarray(facts.counts, dtype=np.float64)
     return rng.choice(len(counts), n, p=counts / counts.sum()).astype(np.int64)
 
 
-def _codes_of(labels: Labels, facts: _Facts) -> Index:
-    known = {name: code for code, name in enumerate(facts.classes) if facts.counts[code]}
+def _codes_of(labels: Labels, facts: Facts) -> Index:
+    known = facts.learned
     for name in np.unique(labels).tolist():
         if name not in known:
             raise ModelError(unknown_name("class", name, known))

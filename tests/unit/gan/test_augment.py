@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from synthgen.gan.augment import Policy, augment
+from synthgen.gan.augment import ALWAYS_SAFE, Policy, augment
 
+EVERY = (*ALWAYS_SAFE, "mirror")
 SHAPES = [(5, 1, 8, 8), (5, 3, 16, 12), (5, 1, 8, 9, 10)]
 
 
@@ -17,7 +18,7 @@ def noise(shape, dtype=torch.float32):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_strength_zero_is_the_identity(shape):
     images = noise(shape)
-    assert torch.equal(augment(images, Policy(0.0, mirror=True), seeded()), images)
+    assert torch.equal(augment(images, Policy(0.0, EVERY), seeded()), images)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -37,7 +38,7 @@ def test_strength_is_the_probability_of_a_change():
 
 def test_gradients_reach_the_pixels_and_can_be_differentiated_again():
     images = noise((3, 1, 8, 8), torch.float64).requires_grad_()
-    changed = augment(images, Policy(0.8, mirror=True), seeded())
+    changed = augment(images, Policy(0.8, EVERY), seeded())
     (gradient,) = torch.autograd.grad(changed.square().sum(), images, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), images)
     assert (gradient != 0).flatten(1).any(1).all()
@@ -56,7 +57,10 @@ def test_whole_images_move_by_up_to_an_eighth_along_each_axis():
 @pytest.mark.parametrize("mirror", [False, True])
 def test_images_are_mirrored_only_where_the_label_allows_it(mirror):
     step = torch.where(torch.arange(16) < 8, -1.0, 1.0).expand(200, 1, 16, 16)
-    brighter_left = [image[0, 8, 2] > image[0, 8, 13] for image in augment(step, Policy(0.8, mirror), seeded())]
+    brighter_left = [
+        image[0, 8, 2] > image[0, 8, 13]
+        for image in augment(step, Policy(0.8, EVERY if mirror else ALWAYS_SAFE), seeded())
+    ]
     assert any(brighter_left) == mirror
 
 
@@ -75,4 +79,16 @@ def test_strength_follows_overfitting_between_zero_and_the_limit(strength, gap, 
 
 
 def test_adaptation_keeps_what_the_dataset_allows():
-    assert Policy(0.1, mirror=True).adapted(0.9, 1).mirror
+    assert Policy(0.1, ("contrast",)).adapted(0.9, 1).kinds == ("contrast",)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_only_what_is_named_is_done(kind):
+    images = noise((60, 1, 8, 8))
+    changed = augment(images, Policy(1.0, (kind,)), seeded())
+    moved, shift = kind in ("translation", "mirror"), (changed - images).flatten(1)
+    assert torch.isin(changed, images).all() == moved
+    assert bool((shift.std(1) < 1e-6).all()) == (kind == "brightness")
+    assert bool((changed.mean((1, 2, 3)) - images.mean((1, 2, 3))).abs().max() < 1e-6) == (
+        kind in ("contrast", "mirror")
+    )

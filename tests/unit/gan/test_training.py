@@ -9,12 +9,14 @@ from synthgen.datasets import ImageSet
 from synthgen.errors import TrainingError
 from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
-from synthgen.gan.networks import NetworkSpec
+from synthgen.gan.monitors import Watch
+from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
-from synthgen.gan.training import budget_share, logit_gap, suitable_threads, train, update_average
+from synthgen.gan.steps import update_average
+from synthgen.gan.training import budget_share, suitable_threads, train
 
 CPU = torch.device("cpu")
-SPEC = NetworkSpec(size=(8, 8), channels=1, classes=2, block="deconv", width=4, latent=4)
+SPEC = NetworkSpec(size=(8, 8), channels=1, classes=2, architecture="dcgan", width=4, latent=4)
 
 
 class Killed(Exception):
@@ -55,7 +57,7 @@ def without_seconds(history):
     return [{name: value for name, value in tick.items() if name != "seconds"} for tick in history]
 
 
-@pytest.mark.parametrize("loss", ["relativistic", "hinge"])
+@pytest.mark.parametrize("loss", ["relativistic", "wasserstein"])
 def test_ten_steps_and_a_resume_equal_twenty_steps_to_the_last_bit(tmp_path, loss):
     settings = config(loss=loss)
     straight = trained(settings)
@@ -80,7 +82,7 @@ def test_ten_steps_and_a_resume_equal_twenty_steps_to_the_last_bit(tmp_path, los
 def test_another_seed_gives_other_weights():
     settings = config(budget_steps=2)
     first, second = trained(settings), trained(settings, fresh(settings, seed=1))
-    assert not torch.equal(first.average.head.weight, second.average.head.weight)
+    assert not torch.equal(first.average.body.head.weight, second.average.body.head.weight)
 
 
 @pytest.mark.parametrize("damage", ["another key", "truncated", "absent"])
@@ -120,7 +122,7 @@ def broken_once(state):
     """Weights that are no numbers, after the tenth step."""
     if state.step == 10 and not state.rollbacks:
         with torch.no_grad():
-            state.generator.head.weight.fill_(float("nan"))
+            state.generator.body.head.weight.fill_(float("nan"))
 
 
 def test_weights_that_are_no_numbers_are_rolled_back_and_training_ends_at_a_lower_rate():
@@ -131,7 +133,9 @@ def test_weights_that_are_no_numbers_are_rolled_back_and_training_ends_at_a_lowe
     rates = {group["lr"] for optimiser in (state.generator_optimiser, state.discriminator_optimiser)
              for group in optimiser.param_groups}  # fmt: skip
     assert rates == {settings.learning_rate / 2}
-    assert [tick for tick in state.history if "rollbacks" in tick] == [{"step": 10, "images": 80, "rollbacks": 1}]
+    assert [tick for tick in state.history if "rollbacks" in tick] == [
+        {"step": 10, "images": 80, "rollbacks": 1, "diverged": 1}
+    ]
 
 
 def test_a_resume_keeps_the_lower_rate(tmp_path):
@@ -159,7 +163,15 @@ def test_progress_tells_images_rate_and_losses(caplog):
     assert len(ticks) == 50
     assert ticks[-1].share == 1
     assert ticks[-1].total == 800
-    expected = {"loss_discriminator", "loss_generator", "accuracy", "logit_gap", "augmentation"}
+    expected = {
+        "loss_discriminator",
+        "loss_generator",
+        "accuracy",
+        "logit_gap",
+        "augmentation",
+        "gradient",
+        "diversity",
+    }
     assert set(ticks[0].numbers) == expected
     assert set(state.history[0]) == expected | {"step", "images", "seconds"}
 
@@ -186,10 +198,10 @@ def test_half_of_the_way_is_left_after_one_halflife():
     state = fresh(settings)
     state.images = 1_000_000
     with torch.no_grad():
-        state.average.head.bias.fill_(0.0)
-        state.generator.head.bias.fill_(1.0)
+        state.average.body.head.bias.fill_(0.0)
+        state.generator.body.head.bias.fill_(1.0)
     update_average(state, settings)
-    assert state.average.head.bias.item() == pytest.approx(0.5)
+    assert state.average.body.head.bias.item() == pytest.approx(0.5)
 
 
 class Brightness(torch.nn.Module):
@@ -217,9 +229,10 @@ def test_logit_gap_is_where_held_out_images_stand_between_train_and_fake(unseen,
     state.policy = Policy(0.0)
     state.discriminator = Brightness(sign)
     with torch.no_grad():
-        state.generator.head.weight.zero_()
-        state.generator.head.bias.fill_(-20.0)  # black
-    assert logit_gap(state, grey(200), grey(unseen)) == pytest.approx(expected, abs=1e-3)
+        state.generator.body.head.weight.zero_()
+        state.generator.body.head.bias.fill_(-20.0)  # black
+    seen = Watch.over(grey(200), grey(unseen), 2).look(state)
+    assert seen["logit_gap"] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(("size", "expected"), [((28, 28), 1), ((8, 8, 8), 1), ((64, 64), 3)])

@@ -92,7 +92,11 @@ def test_a_loaded_model_draws_the_same_images(model, tmp_path):
     assert loaded.history == model.history
     assert loaded.config == model.config
     assert json.loads((tmp_path / "synthesizer.json").read_text())["kind"] == "image-gan"
-    assert {path.name for path in tmp_path.iterdir()} == {"synthesizer.json", "model.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "synthesizer.json",
+        "model.safetensors",
+        "discriminator.safetensors",
+    }
 
 
 def _edit(path, change):
@@ -106,6 +110,10 @@ def _edit(path, change):
     [
         pytest.param(lambda folder: (folder / "model.safetensors").unlink(), id="no weights"),
         pytest.param(lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04."), id="a pickle as weights"),
+        pytest.param(lambda folder: (folder / "discriminator.safetensors").unlink(), id="no discriminator"),
+        pytest.param(
+            lambda folder: (folder / "model.safetensors").replace(folder / "discriminator.safetensors"), id="swapped"
+        ),
         pytest.param(lambda folder: (folder / "synthesizer.json").write_text("{"), id="half a JSON"),
         pytest.param(lambda folder: _edit(folder / "synthesizer.json", lambda c: c.pop("network")), id="no network"),
         pytest.param(

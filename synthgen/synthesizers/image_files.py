@@ -1,0 +1,117 @@
+"""A fitted image GAN on disk: the generator in model.safetensors, its discriminator beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from synthgen.config import ImageGanConfig
+from synthgen.datasets import ImageSet
+from synthgen.errors import ModelError
+from synthgen.gan.networks import Discriminator, Generator
+from synthgen.gan.spec import NetworkSpec
+from synthgen.runs import sha256_file
+from synthgen.scans import Scan
+from synthgen.synthesizers.model_files import read_model, write_model
+
+_DISCRIMINATOR = "discriminator.safetensors"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the images of train are.
+
+    Attributes:
+        counts: training images of each class.
+        pixel_range: lowest and highest value; the generator's -1 and 1.
+    """
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    dtype: str
+    pixel_range: tuple[int, int]
+    mirror_keeps_label: bool
+    scan: Scan | None = None
+
+    @classmethod
+    def of(cls, train: ImageSet) -> Self:
+        """Of these images."""
+        counts = np.bincount(train.codes, minlength=len(train.classes))
+        low, high = int(train.images.min()), int(train.images.max())
+        dtype, mirror = str(train.images.dtype), train.mirror_keeps_label
+        return cls(train.classes, tuple(counts.tolist()), dtype, (low, high), mirror, train.scan)
+
+    @property
+    def learned(self) -> dict[str, int]:
+        """Code of each class that had images."""
+        return {name: code for code, name in enumerate(self.classes) if self.counts[code]}
+
+
+@dataclass(frozen=True)
+class FittedGan:
+    """What a training leaves behind.
+
+    Attributes:
+        generator: the moving average, in evaluation mode.
+        discriminator: as training left it; it judges, and a training on other images may go on from it.
+    """
+
+    config: ImageGanConfig
+    facts: Facts
+    generator: Generator
+    discriminator: Discriminator
+    history: Sequence[dict[str, float]]
+
+
+def write_gan(gan: FittedGan, directory: Path) -> None:
+    """Write synthesizer.json, model.safetensors and discriminator.safetensors."""
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.cpu().contiguous() for name, value in gan.discriminator.state_dict().items()}
+    save_file(weights, directory / _DISCRIMINATOR)
+    meta = {
+        "kind": gan.config.kind,
+        "config": gan.config.model_dump(),
+        "network": asdict(gan.generator.spec),
+        "data": asdict(gan.facts),
+        "history": gan.history,
+        "discriminator_sha256": sha256_file(directory / _DISCRIMINATOR),
+    }
+    write_model(directory, meta, {name: value.cpu().numpy() for name, value in gan.generator.state_dict().items()})
+
+
+def read_gan(directory: Path, device: torch.device) -> FittedGan:
+    """What `write_gan` wrote.
+
+    Raises:
+        ModelError: a file is missing, broken, or does not fit the others.
+    """
+    meta, arrays = read_model(directory)
+    try:
+        if meta["discriminator_sha256"] != sha256_file(directory / _DISCRIMINATOR):
+            raise ValueError(f"{_DISCRIMINATOR} differs from its SHA-256")
+        spec = NetworkSpec(**{**meta["network"], "size": tuple(meta["network"]["size"])})
+        generator, discriminator = _empty(spec)
+        generator.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        discriminator.load_state_dict(load_file(directory / _DISCRIMINATOR))
+        for network in (generator, discriminator):
+            network.to(device).eval().requires_grad_(False)
+        config = ImageGanConfig.model_validate(meta["config"])
+        return FittedGan(config, _facts(meta["data"]), generator, discriminator, meta["history"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"saved image GAN cannot be rebuilt: {error}", where=str(directory)) from None
+
+
+def _facts(data: Mapping[str, Any]) -> Facts:
+    tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
+    return Facts(**{**data, **tuples, "scan": Scan.restore(data.get("scan"))})
+
+
+def _empty(spec: NetworkSpec) -> tuple[Generator, Discriminator]:
+    # Initial weights are overwritten, but drawing them would move the global random state.
+    with torch.random.fork_rng(devices=[]):
+        return Generator(spec), Discriminator(spec)

@@ -1,0 +1,61 @@
+"""Training that goes on from a saved image GAN, on images of other classes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from synthgen.config import ImageGanConfig
+from synthgen.errors import ConfigError
+from synthgen.gan.spec import NetworkSpec
+from synthgen.gan.state import TrainingState
+from synthgen.synthesizers.image_files import FittedGan, read_gan
+
+# What has to be equal, and how the configuration of this run can make it so.
+_SAME: Mapping[str, str] = {
+    "size": "source.size reads images at another size",
+    "channels": "source.channels reads grey or RGB",
+    "architecture": "leave synthesizer.architecture out, then it is taken over",
+    "width": "set synthesizer.width to the same",
+    "latent": "set synthesizer.latent to the same",
+    "is_conditional": "set synthesizer.conditioning to the same",
+}
+_EMBEDDING = "embedding.weight"
+
+
+def source_of(config: ImageGanConfig, device: torch.device) -> FittedGan | None:
+    """The saved model to go on from; None without one."""
+    return read_gan(Path(config.init_from), device) if config.init_from else None
+
+
+def require_fit(source: FittedGan, spec: NetworkSpec, freeze: int) -> None:
+    """Raise ConfigError where the saved networks are not those that this run trains, or have no so many layers."""
+    for name, hint in _SAME.items():
+        theirs, ours = getattr(source.generator.spec, name), getattr(spec, name)
+        if theirs != ours:
+            message = f"the model in init_from has {name} {theirs}, this run has {ours}, and both have to be equal"
+            raise ConfigError(message, where="synthesizer.init_from", hint=hint)
+    layers = len(source.discriminator.layers)
+    if freeze > layers:
+        message = f"freeze is {freeze}, but the discriminator in init_from has {layers} layers"
+        raise ConfigError(message, where="synthesizer.freeze")
+
+
+def start_from(state: TrainingState, source: FittedGan, classes: tuple[str, ...]) -> None:
+    """Take over all weights; a class that both know by one name keeps its embedding, a new one begins untrained."""
+    for network, saved in (
+        (state.generator, source.generator),
+        (state.average, source.generator),
+        (state.discriminator, source.discriminator),
+    ):
+        weights = saved.state_dict()
+        if _EMBEDDING in weights:
+            fresh = network.state_dict()[_EMBEDDING]
+            weights[_EMBEDDING] = _embedding(fresh, weights[_EMBEDDING], source.facts.learned, classes)
+        network.load_state_dict(weights)
+
+
+def _embedding(fresh: Tensor, saved: Tensor, known: Mapping[str, int], classes: tuple[str, ...]) -> Tensor:
+    rows = [saved[known[name]] if name in known else fresh[code] for code, name in enumerate(classes)]
+    return torch.stack(rows)
