@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart test lint check test-power test-nightly bench bench-tables sbom audit-dependencies release-hashes ui format clean
+.PHONY: quickstart test lint check test-power test-servers test-nightly bench bench-tables sbom audit-dependencies release-hashes ui format clean
 .DEFAULT_GOAL := quickstart
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -21,6 +21,10 @@ test: $(INSTALLED)
 # A thousand random tables, and files too large for memory.
 test-nightly: $(INSTALLED)
 	$(BIN)/pytest -m nightly
+
+# Schedules that fire, queue and pause, on Prefect and MLflow servers; PostgreSQL behind both where it is installed.
+test-servers: $(INSTALLED)
+	$(BIN)/pytest -n 0 -m "flow and slow" tests/flows
 
 # Every planted failure over 100 seeds; goes on where it stopped (build/power.jsonl).
 test-power: $(INSTALLED)

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, runtime
-from prefect.artifacts import create_markdown_artifact
 
 from pipelines.orchestration import finished
-from pipelines.verdicts import verdict_markdown
+from pipelines.pages import show_verdict
 from synthgen.auditing import AuditOutcome, run_tracked_audit
 from synthgen.config_reading import parse_audit
-from synthgen.findings import Report
-from synthgen.runs import Workspace, read_json
+from synthgen.runs import Run, Workspace
 
 
 @flow(name="audit", persist_result=False, validate_parameters=False)
@@ -27,8 +25,6 @@ def audit_flow(config: dict[str, Any], workspace: str) -> AuditOutcome:
     """
     links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
     outcome = run_tracked_audit(parse_audit(config), Workspace(Path(workspace)), links)
-    report = Report.from_json(read_json(Path(outcome.report_json)))
-    places = {"report": outcome.report_html, "run": outcome.run_dir}
     finished(outcome)
-    create_markdown_artifact(markdown=verdict_markdown(report, places), key="verdict", description=outcome.run_id)
+    show_verdict(Workspace(Path(workspace)), Run(Path(outcome.run_dir)))
     return outcome

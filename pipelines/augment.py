@@ -4,23 +4,20 @@ Call `pipelines.bootstrap.bootstrap(workspace)` before this module is imported.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from prefect import flow, runtime, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from pipelines.orchestration import finished
-from pipelines.verdicts import verdict_markdown
+from pipelines.pages import show_verdict
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
-from synthgen.findings import Report
-from synthgen.runs import Ref, Workspace, read_json
+from synthgen.runs import Ref, Run, Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,12 +42,13 @@ def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfi
 @flow(name="augment", persist_result=False, validate_parameters=False)
 def augment_flow(config: dict[str, Any], workspace: str, force: bool = False, fresh: Sequence[str] = ()) -> Outcome:
     """One augmentation run on the workspace; the outcome is what `synthgen run --json` prints."""
+    return augmented(parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh)
+
+
+def augmented(config: RunConfig, workspace: Workspace, *, force: bool = False, fresh: Sequence[str] = ()) -> Outcome:
+    """One augmentation run inside a flow run, on whose page the verdict is shown."""
     links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
-    outcome = run_augmentation(
-        parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh, call=call_as_task, links=links
-    )
-    report = Report.from_json(read_json(Path(outcome.report_json)))
-    places = {name: str(value) for name, value in asdict(outcome).items() if name.endswith(("_html", "_dir"))}
+    outcome = run_augmentation(config, workspace, force=force, fresh=fresh, call=call_as_task, links=links)
     finished(outcome)
-    create_markdown_artifact(markdown=verdict_markdown(report, places), key="verdict", description=outcome.run_id)
+    show_verdict(workspace, Run(Path(outcome.run_dir)))
     return outcome

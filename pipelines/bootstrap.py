@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+from pipelines.background import addresses
 from synthgen.runs import Workspace
 from synthgen.tracking import quiet_settings
 
 
 def bootstrap(workspace: Workspace) -> None:
-    """Make both run embedded under the workspace, quiet and offline, unless the environment says otherwise."""
+    """Make both run quiet and offline, on the servers of `synthgen up` or else embedded under the workspace.
+
+    What the environment says goes first.
+    """
     workspace.root.mkdir(parents=True, exist_ok=True)
     defaults = {
         "PREFECT_HOME": str((workspace.root / "prefect").absolute()),
@@ -24,6 +28,7 @@ def bootstrap(workspace: Workspace) -> None:
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_CLI_PROMPT": "false",
         **quiet_settings(workspace),
+        **addresses(workspace),
         # Independent trainings run side by side, one per core. More threads inside each spin for one another: with one
         # other busy process on two cores a step of the image GAN takes ten times as long with two threads as with one.
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)),

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
-from pipelines.commands import auditing, augmenting, downstream, models, registry, reporting, workspace
+from pipelines.commands import auditing, augmenting, downstream, models, registry, reporting, scheduling, workspace
 from pipelines.commands.options import err
 from pipelines.problems import show_problems
 from synthgen import __version__
@@ -32,7 +32,8 @@ app = App(
 COMMANDS = (
     augmenting.init, augmenting.check, augmenting.run, auditing.audit, reporting.report, reporting.compare,
     models.sample, models.verify, registry.models, registry.promote, registry.rollback, downstream.downstream,
-    workspace.runs, workspace.ui, workspace.doctor,
+    scheduling.schedule, scheduling.schedules, scheduling.serve,
+    workspace.runs, workspace.up, workspace.down, workspace.ui, workspace.doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
+from pipelines import background
 from pipelines.orchestration import TAG, processes
 from synthgen import tracking
 from synthgen.runs import Run, Workspace, free_lock, read_json, unfinished_files
@@ -37,7 +38,7 @@ class Leftover:
 
 def leftovers(workspace: Workspace) -> list[Leftover]:
     """Orphaned servers, flow runs and runs of dead processes, and what is half written and will not be gone on with."""
-    found = [*_servers(workspace), *_stages(workspace), *_runs(workspace)]
+    found = [*_servers(workspace), *_background(workspace), *_stages(workspace), *_runs(workspace)]
     # Last, so that those which only wait for their own server are seen as they are.
     return [*found, *_flow_runs(workspace)]
 
@@ -52,6 +53,12 @@ def _servers(workspace: Workspace) -> Iterator[Leftover]:
             yield Leftover("orphaned Prefect server", f"process {pid}", partial(_end_server, pid, place))
         else:
             place.unlink(missing_ok=True)
+
+
+def _background(workspace: Workspace) -> Iterator[Leftover]:
+    for name, server in background.orphans(workspace).items():
+        what = f"port {server.port}, of `synthgen up`"
+        yield Leftover(f"orphaned {name} server", what, partial(background.end, workspace, name))
 
 
 def _end_server(pid: int, place: Path) -> None:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 
@@ -12,6 +13,8 @@ from synthgen.errors import UsageError
 from synthgen.runs import Workspace
 
 console = Console()
+_TITLES: Mapping[str, str] = {"prefect": "Prefect", "mlflow": "MLflow"}
+_PAGES: Mapping[str, str] = {"prefect": "runs", "mlflow": "#/experiments"}
 
 
 def serve_pages(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> int:
@@ -20,8 +23,7 @@ def serve_pages(workspace: Workspace, *, prefect_port: int, mlflow_port: int) ->
         if _in_use(port):
             raise UsageError(f"port {port} is in use", hint=f"choose another with {option}")
     servers = [_start(_prefect(prefect_port), prefect_port), _start(_mlflow(workspace, mlflow_port), mlflow_port)]
-    console.print(f"Prefect  http://127.0.0.1:{prefect_port}/runs", highlight=False)
-    console.print(f"MLflow   http://127.0.0.1:{mlflow_port}/#/experiments", highlight=False)
+    show_pages({"prefect": prefect_port, "mlflow": mlflow_port})
     console.print("Ctrl-C stops both.", highlight=False)
     try:
         while all(server.poll() is None for server in servers):
@@ -35,6 +37,13 @@ def serve_pages(workspace: Workspace, *, prefect_port: int, mlflow_port: int) ->
             server.terminate()
         for server in servers:
             server.wait(timeout=20)
+
+
+def show_pages(ports: Mapping[str, int]) -> int:
+    """Print where the pages of servers on this machine are."""
+    for name, port in ports.items():
+        console.print(f"{_TITLES[name]:<8} http://127.0.0.1:{port}/{_PAGES[name]}", highlight=False)
+    return 0
 
 
 def _prefect(port: int) -> list[str]:

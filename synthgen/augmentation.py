@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from synthgen import changes, stages, tracking
@@ -11,7 +12,7 @@ from synthgen.config import RunConfig
 from synthgen.datasets import load_data
 from synthgen.findings import EXIT_CODES
 from synthgen.registry.stages import promote_model, register_model
-from synthgen.runs import Ref, Run, Workspace, read_json
+from synthgen.runs import Ref, Run, Workspace, list_runs, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,19 @@ def run_augmentation(
         model=version.text if version else None,
         promotion=promoted.reason if promoted else None,
     )
+
+
+def finished_before(config: RunConfig, workspace: Workspace) -> Run | None:
+    """The newest finished run on the same data with the same config, if its dataset is still there."""
+    data = read_json(stages.ingest(config, workspace).directory / "fingerprint.json")
+    wanted = {"name": config.name, "state": "finished", "config_hash": stages.config_hash(config)}
+    for record in list_runs(workspace):
+        dataset = record.get("dataset_dir")
+        if {**wanted, "data_sha256": data["sha256"]}.items() <= record.items() and (
+            dataset is None or (Path(dataset) / "manifest.json").exists()
+        ):
+            return Run(Path(record["run_dir"]))
+    return None
 
 
 def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller) -> dict[str, Ref]:

@@ -36,6 +36,8 @@ def quiet_settings(workspace: Workspace) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": workspace.mlflow_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        # On stdout it would stand among our own JSON.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "DO_NOT_TRACK": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -96,13 +98,18 @@ def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseE
         client.set_terminated(mlflow_run_id, "KILLED" if interrupted else "FAILED")
 
 
-def run_url(workspace: Workspace, mlflow_run_id: str) -> str | None:
-    """The page of a run on a tracking server; None for the embedded store, whose pages `synthgen ui` serves."""
-    uri = workspace.mlflow_uri
-    if not uri.startswith(("http://", "https://")):
+def run_url(workspace: Workspace, mlflow_run_id: str | None) -> str | None:
+    """The page of a run on a tracking server.
+
+    None for a run that is not tracked, a server that fails, and the embedded store, whose pages `synthgen ui` serves.
+    """
+    uri = redacted(workspace.mlflow_uri)
+    if mlflow_run_id is None or not uri.startswith(("http://", "https://")):
         return None
-    run = client_of(workspace).get_run(mlflow_run_id)
-    return f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{mlflow_run_id}"
+    with suppress(Exception):  # a link is not worth a run
+        run = client_of(workspace).get_run(mlflow_run_id)
+        return f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{mlflow_run_id}"
+    return None
 
 
 def check(workspace: Workspace) -> str:

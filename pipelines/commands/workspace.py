@@ -1,4 +1,4 @@
-"""`synthgen runs`, `ui` and `doctor`: what has run, its pages, and whether the installation works."""
+"""`synthgen runs`, `up`, `down`, `ui` and `doctor`: what has run, its pages, and whether the installation works."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pipelines.commands.options import JsonFlag, WorkspaceOption, out
+from pipelines.commands.options import JsonFlag, WorkspaceOption, err, out
 
 
 def runs(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
@@ -25,12 +25,61 @@ def runs(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
     return 0
 
 
-def ui(*, workspace: WorkspaceOption = None, prefect_port: int = 4200, mlflow_port: int = 5000) -> int:
-    """Serve the Prefect and the MLflow pages of this workspace until Ctrl-C."""
+def up(
+    *,
+    prefect_port: Annotated[int, Parameter(help="Port of the Prefect server; 0: any that is free.")] = 4200,
+    mlflow_port: Annotated[int, Parameter(help="Port of the MLflow server; 0: any that is free.")] = 5000,
+    prefect_database: Annotated[str | None, Parameter(env_var="PREFECT_SERVER_DATABASE_CONNECTION_URL")] = None,
+    mlflow_database: Annotated[str | None, Parameter(env_var="MLFLOW_BACKEND_STORE_URI")] = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonFlag = False,
+) -> int:
+    """Start a Prefect and an MLflow server for this workspace in the background, on 127.0.0.1.
+
+    Other commands on the workspace find them; `synthgen down` stops them.
+
+    Args:
+        prefect_database: postgresql://USER:PASSWORD@HOST:5432/NAME; default: SQLite in the workspace.
+        mlflow_database: the same for MLflow. The environment keeps a password out of the list of processes.
+    """
+    from pipelines.background import VARIABLES, Wanted, start_all
     from pipelines.bootstrap import bootstrap, workspace_at
-    from pipelines.servers import serve_pages
 
     space = workspace_at(workspace)
+    bootstrap(space)
+    wanted = {"prefect": Wanted(prefect_port, prefect_database), "mlflow": Wanted(mlflow_port, mlflow_database)}
+    servers = start_all(space, wanted)
+    if json_:
+        print(json.dumps({name: asdict(server) for name, server in servers.items()}))
+        return 0
+    for name, server in servers.items():
+        out.print(f"export {VARIABLES[name]}={server.address}", highlight=False, soft_wrap=True)
+    err.print("Commands on this workspace find them by themselves; `synthgen down` stops them.", highlight=False)
+    return 0
+
+
+def down(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
+    """Stop the servers that `synthgen up` has started for this workspace."""
+    from pipelines.background import stop_all
+    from pipelines.bootstrap import workspace_at
+
+    stopped = stop_all(workspace_at(workspace))
+    if json_:
+        print(json.dumps({"stopped": stopped}))
+    else:
+        out.print(f"stopped {' and '.join(stopped)}" if stopped else "no server was running", highlight=False)
+    return 0
+
+
+def ui(*, workspace: WorkspaceOption = None, prefect_port: int = 4200, mlflow_port: int = 5000) -> int:
+    """Serve the Prefect and the MLflow pages of this workspace until Ctrl-C."""
+    from pipelines.background import running
+    from pipelines.bootstrap import bootstrap, workspace_at
+    from pipelines.servers import serve_pages, show_pages
+
+    space = workspace_at(workspace)
+    if servers := running(space):
+        return show_pages({name: server.port for name, server in servers.items()})
     bootstrap(space)
     return serve_pages(space, prefect_port=prefect_port, mlflow_port=mlflow_port)
 

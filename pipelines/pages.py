@@ -1,0 +1,29 @@
+"""What a person finds on the page of a flow run: the verdict, and the way to report, dataset and MLflow run."""
+
+from prefect import get_client, runtime
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+
+from pipelines.verdicts import verdict_markdown
+from synthgen import tracking
+from synthgen.findings import Report
+from synthgen.runs import Run, Workspace, read_json
+
+
+def show_verdict(workspace: Workspace, run: Run) -> None:
+    """Put the verdict of a finished run on the page of this flow run, as tag and as artifacts."""
+    record = run.record()
+    page = tracking.run_url(workspace, record.get("mlflow_run_id"))
+    places = {
+        "report": str(run.report / "report.html"),
+        "dataset": record.get("dataset_dir") or "none: the gates refused it",
+        "run": str(run.directory),
+        "MLflow": page or "synthgen ui",
+    }
+    text = verdict_markdown(Report.from_json(read_json(run.report / "report.json")), places)
+    create_markdown_artifact(markdown=text, key="verdict", description=f"{record.get('verdict')}: run {run.id}")
+    if page is not None:
+        for key, link in (("mlflow-run", page), ("report", f"{page}/artifacts/report/report.html")):
+            create_link_artifact(link=link, link_text=f"{key} of {run.id}", key=key)
+    with get_client(sync_client=True) as client:
+        tags = {*runtime.flow_run.tags, f"verdict:{record.get('verdict')}"}
+        client.update_flow_run(runtime.flow_run.id, tags=sorted(tags))
