@@ -14,10 +14,12 @@ from prefect.states import Completed
 
 from pipelines.orchestration import finished
 from pipelines.pages import show_verdict
+from pipelines.runners import Runner, spreading
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.runs import Ref, Run, Workspace
+from synthgen.shards import Spread, in_turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,15 +42,35 @@ def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfi
 
 
 @flow(name="augment", persist_result=False, validate_parameters=False)
-def augment_flow(config: dict[str, Any], workspace: str, force: bool = False, fresh: Sequence[str] = ()) -> Outcome:
-    """One augmentation run on the workspace; the outcome is what `synthgen run --json` prints."""
-    return augmented(parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh)
+def augment_flow(
+    config: dict[str, Any],
+    workspace: str,
+    force: bool = False,
+    fresh: Sequence[str] = (),
+    runner: dict[str, Any] | None = None,
+) -> Outcome:
+    """One augmentation run on the workspace; the outcome is what `synthgen run --json` prints.
+
+    Args:
+        runner: content of `pipelines.runners.Runner`, where parts of sampling and evaluation go; None: this process.
+    """
+    with spreading(Runner(**runner) if runner else None) as spread:
+        return augmented(parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh, spread=spread)
 
 
-def augmented(config: RunConfig, workspace: Workspace, *, force: bool = False, fresh: Sequence[str] = ()) -> Outcome:
+def augmented(
+    config: RunConfig,
+    workspace: Workspace,
+    *,
+    force: bool = False,
+    fresh: Sequence[str] = (),
+    spread: Spread = in_turn,
+) -> Outcome:
     """One augmentation run inside a flow run, on whose page the verdict is shown."""
     links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
-    outcome = run_augmentation(config, workspace, force=force, fresh=fresh, call=call_as_task, links=links)
+    outcome = run_augmentation(
+        config, workspace, force=force, fresh=fresh, call=call_as_task, links=links, spread=spread
+    )
     finished(outcome)
     show_verdict(workspace, Run(Path(outcome.run_dir)))
     return outcome

@@ -13,7 +13,17 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
-from pipelines.commands import auditing, augmenting, downstream, models, registry, reporting, scheduling, workspace
+from pipelines.commands import (
+    auditing,
+    augmenting,
+    downstream,
+    models,
+    registry,
+    reporting,
+    scheduling,
+    sweeping,
+    workspace,
+)
 from pipelines.commands.options import err
 from pipelines.problems import show_problems
 from synthgen import __version__
@@ -27,12 +37,14 @@ app = App(
     "or refuse and say why.",
     help_epilogue="Exit codes: 0 PASS · 1 unexpected error · 2 bad input, config or usage · 3 gate FAIL · "
     "4 INCONCLUSIVE or NOT AUDITED · 130 Ctrl-C · 143 SIGTERM.",
+    # Else it ends the process itself, silently and always with 130.
+    suppress_keyboard_interrupt=False,
 )
 # To add one: a function in pipelines/commands/, and its name here.
 COMMANDS = (
     augmenting.init, augmenting.check, augmenting.run, auditing.audit, reporting.report, reporting.compare,
     models.sample, models.verify, registry.models, registry.promote, registry.rollback, downstream.downstream,
-    scheduling.schedule, scheduling.schedules, scheduling.serve,
+    sweeping.sweep, scheduling.schedule, scheduling.schedules, scheduling.serve,
     workspace.runs, workspace.up, workspace.down, workspace.ui, workspace.doctor,
 )  # fmt: skip
 for command in COMMANDS:

@@ -14,8 +14,9 @@ from synthgen.exporters import EXPORTERS
 from synthgen.exporters.parts import Part
 from synthgen.registry.versions import fetched, find_version, is_model_name
 from synthgen.runs import Workspace, find_run
+from synthgen.shards import Spread, Wanted, drawn, in_turn
 from synthgen.stats import named_rng
-from synthgen.synthesizers import ConditionalSynthesizer, Synthesizer, load_synthesizer, whole_model
+from synthgen.synthesizers import ConditionalSynthesizer, load_synthesizer, whole_model
 
 _FORMAT_OF_SUFFIX = {".parquet": "parquet", ".csv": "csv", ".npz": "npz", "": "folder"}
 
@@ -27,9 +28,10 @@ class Request:
     rows: int | None
     per_class: Sequence[str]
     where: Sequence[str]
+    seed: int
 
 
-def draw(workspace: Workspace, model: str, request: Request, *, seed: int, target: Path) -> int:
+def draw(workspace: Workspace, model: str, request: Request, *, target: Path, spread: Spread = in_turn) -> int:
     """Write rows drawn from the model to `target`; how many.
 
     Raises:
@@ -44,23 +46,21 @@ def draw(workspace: Workspace, model: str, request: Request, *, seed: int, targe
         raise UsageError("sample needs --rows N or --per-class LABEL=N, at least 1")
     if request.rows is not None and request.rows != count:
         raise UsageError(f"--rows is {request.rows} but --per-class adds up to {count}: give one of them")
-    rng = named_rng(seed, "sample/command")
-    with _model_folder(workspace, model) as folder:
-        synthesizer = load_synthesizer(folder)
+    wanted = Wanted(count, labels, _values(request.where))
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with (
+        _model_folder(workspace, model) as folder,
+        # Beside the target, so that workers of another machine that see the one see the other.
+        tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".synthgen-") as scratch,
+    ):
+        if wanted.where and not isinstance(load_synthesizer(folder), ConditionalSynthesizer):
+            hint = "ctgan, autoregressive, cart and tvae do"
+            raise UsageError("this model takes no --where", where="--where", hint=hint)
+        rng = named_rng(request.seed, "sample/command")
         with whole_model(folder):
-            data = _conditioned(synthesizer, count, labels, request.where, rng)
-    _write(data, target, model)
+            data = drawn(folder, wanted, rng, scratch=Path(scratch), spread=spread)
+        _write(data, target, model)
     return count
-
-
-def _conditioned(
-    synthesizer: Synthesizer, count: int, labels: Labels | None, where: Sequence[str], rng: np.random.Generator
-) -> Data:
-    if not where:
-        return synthesizer.sample(count, labels, rng)
-    if not isinstance(synthesizer, ConditionalSynthesizer):
-        raise UsageError("this model takes no --where", where="--where", hint="ctgan, autoregressive, cart and tvae do")
-    return synthesizer.sample_where(count, labels, _values(where), rng)
 
 
 def _values(where: Sequence[str]) -> dict[str, object]:
@@ -102,7 +102,6 @@ def _write(data: Data, target: Path, model: str) -> None:
         allowed = " or ".join(suffix or "a folder (no suffix)" for suffix in known)
         raise UsageError(f"{target.name!r} does not say how to write {modality}; allowed: {allowed}", where=str(target))
     part = Part("synthetic", data, np.ones(len(data), dtype=bool), model)
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is one rename on one file system.
     with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".synthgen-") as scratch:
         EXPORTERS[known[target.suffix]].write([part], Path(scratch))

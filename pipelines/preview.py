@@ -1,8 +1,10 @@
 """`synthgen check`: what a run would do, without doing it."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,7 +28,7 @@ from synthgen.metrics import Modality
 from synthgen.runs import Workspace, read_json
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
-from synthgen.stages import ingest, modality_of, split_data
+from synthgen.stages import ingest, modality_of, split_data, with_local_source
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
 
@@ -55,7 +57,9 @@ class Plan:
 
 def look(config: RunConfig) -> Plan:
     """Read and split the data and lay out the run; raises what a run would raise before training."""
-    ingested = read(config.source, seed=config.seed, split_column=config.split.column)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = with_local_source(config, Path(scratch)).source
+        ingested = read(source, seed=config.seed, split_column=config.split.column)
     splits = split(ingested, config.split, named_rng(config.seed, "split"))
     require_free_mark(splits.train)
     modality = modality_of(splits.train)

@@ -57,7 +57,7 @@ class BarHandler(_StageHandler):
 
     def show_tick(self, tick: Tick) -> None:
         numbers = " ".join(f"{name} {value:.3g}" for name, value in list(tick.numbers.items())[:3])
-        text = f"{tick.done:,} {tick.unit}s · {tick.rate:,.0f}/s · {tick.seconds_left:,.0f} s left · {numbers}"
+        text = f"{tick.done:,} {tick.unit}s · {_pace(tick)} · {tick.seconds_left:,.0f} s left · {numbers}"
         self._progress.update(self._task(tick.stage), completed=tick.share, total=1.0, detail=text)
 
     def show_stage(self, stage: str, state: str, step: str) -> None:
@@ -87,7 +87,7 @@ class LineHandler(_StageHandler):
 
     def show_tick(self, tick: Tick) -> None:
         if self._is_due():
-            pace = f"{tick.done:,} {tick.unit}s, {tick.rate:,.0f}/s, {tick.seconds_left:,.0f} s left"
+            pace = f"{tick.done:,} {tick.unit}s, {_pace(tick)}, {tick.seconds_left:,.0f} s left"
             self._print(f"{tick.stage:>9} {tick.share:4.0%} {pace}")
 
     def show_stage(self, stage: str, state: str, step: str) -> None:
@@ -107,6 +107,10 @@ class LineHandler(_StageHandler):
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
         print(inert(line), file=sys.stderr, flush=True)
+
+
+def _pace(tick: Tick) -> str:
+    return f"{tick.rate:,.0f}/s" if tick.rate >= 1 else f"{60 * tick.rate:.1f}/min"
 
 
 @contextmanager

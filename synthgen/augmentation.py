@@ -13,6 +13,7 @@ from synthgen.datasets import load_data
 from synthgen.findings import EXIT_CODES
 from synthgen.registry.stages import promote_model, register_model
 from synthgen.runs import Ref, Run, Workspace, list_runs, read_json
+from synthgen.shards import Spread, in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def run_augmentation(
     fresh: Collection[str] = (),
     call: StageCaller = call_plainly,
     links: Mapping[str, str] | None = None,
+    spread: Spread = in_turn,
 ) -> Outcome:
     """Ingest, split, fit, sample, curate, evaluate, judge, emit, track.
 
@@ -70,17 +72,19 @@ def run_augmentation(
         fresh: stages that the caller has built for this very run, so that they do not count as reused.
         call: how each stage is called.
         links: tags for the tracked run, such as the id of the orchestrator's run.
+        spread: where parts of sampling and evaluation are worked on; the result is the same.
     """
     started = time.monotonic()
     run = Run.create(workspace, config, stages.config_hash(config))
     run.update(unit="images" if config.modality == "images" else "rows")
     mlflow_run_id = call(tracking.start, config, run, workspace, dict(links or {}))
     try:
-        artifacts = _build(config, workspace, run, call)
+        artifacts = _build(config, workspace, run, call, spread)
         report = call(stages.judge_run, config, run, artifacts["split"], artifacts["curate"], artifacts["evaluate"])
         report = replace(report, drift=changes.read_drift(artifacts["drift"]) if "drift" in artifacts else None)
         dataset = call(stages.emit, config, run, artifacts["split"], artifacts["curate"], report, force=force)
         page = call(stages.write_report, config, run, report, artifacts)
+        call(stages.hand_over, config, run)
     except BaseException as error:
         tracking.fail(run, workspace, mlflow_run_id, error)
         run.release()
@@ -125,7 +129,7 @@ def finished_before(config: RunConfig, workspace: Workspace) -> Run | None:
     return None
 
 
-def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller) -> dict[str, Ref]:
+def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller, spread: Spread) -> dict[str, Ref]:
     data = call(stages.ingest, config, workspace)
     splits = call(stages.split_data, config, workspace, data)
     _record_real(run, data, splits)
@@ -134,11 +138,11 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller)
     model = call(stages.fit, config, workspace, splits, canaries)
     run.adopt(model.directory / "model", "model")
     stages.describe_model(run, model)
-    candidates = call(stages.sample, config, workspace, splits, model)
+    candidates = call(stages.sample, config, workspace, splits, model, spread)
     synthetic = call(stages.curate_candidates, config, workspace, splits, model, candidates, canaries)
     rows = load_data(synthetic.directory / "synthetic")
     run.update(synthetic_sha256=rows.fingerprint(), synthetic_rows=len(rows))
-    evaluation = call(stages.evaluate, config, workspace, splits, synthetic)
+    evaluation = call(stages.evaluate, config, workspace, splits, synthetic, spread)
     refs = (data, splits, drift, canaries, model, candidates, synthetic, evaluation)
     built = {ref.stage: ref for ref in refs if ref is not None}
     run.update(

@@ -433,9 +433,11 @@ class GateConfig(Section):
 class ExportConfig(Section):
     """Formats of the emitted dataset; empty = parquet for tables, folder for images, for DICOM and NIfTI the same.
 
-    `ids`: synthetic rows have none, or new ones in the format of the real ones.
+    `ids`: synthetic rows have none, or new ones in the format of the real ones. `to`: an address such as
+    s3://bucket/folder, where dataset and report are copied to when they are whole.
     """
 
+    to: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]+://")] | None = None
     formats: tuple[TableFormat | ImageFormat, ...] = ()
     ids: Literal["omit", "regenerate"] = "omit"
 

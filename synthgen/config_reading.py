@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from synthgen.config import AuditConfig, AuditOptions, BuiltinSource, GateConfig, RunConfig
 from synthgen.errors import ConfigError, name_list, nearest_name
+from synthgen.remote import address_of, is_address, read_text
 
 # A configuration has a few hundred; aliases can unfold a short file to billions.
 _MAX_VALUES = 100_000
@@ -64,6 +65,8 @@ def load_gates(path: Path) -> list[GateConfig]:
 
 
 def _read_text(path: Path, what: str) -> str:
+    if is_address(path):
+        return read_text(address_of(path))
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -124,7 +127,7 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
 
 
 def _resolve_path(config: RunConfig, config_file: Path) -> RunConfig:
-    if isinstance(config.source, BuiltinSource):
+    if isinstance(config.source, BuiltinSource) or is_address(config.source.path):
         return config
     given = Path(config.source.path)
     beside = config_file.parent / given

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # Raised by hand when a stage computes something else than before from the same inputs.
 STAGE_VERSIONS: Mapping[str, int] = {
-    "ingest": 3, "split": 4, "plant": 1, "fit": 4, "sample": 3, "curate": 2, "evaluate": 2, "judge": 2,
+    "ingest": 3, "split": 4, "plant": 1, "fit": 4, "sample": 4, "curate": 2, "evaluate": 2, "judge": 2,
     "downstream": 1, "drift": 1,
 }  # fmt: skip
 _DONE = "artifact.json"
@@ -98,6 +98,11 @@ class Workspace:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def downloads(self) -> Path:
+        """Copies of data that lie behind an address."""
+        return self.root / "downloads"
 
     @property
     def mlflow_uri(self) -> str:

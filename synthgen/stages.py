@@ -21,8 +21,10 @@ from synthgen.exporters.ids import with_new_ids
 from synthgen.exporters.parts import require_free_mark
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_of, verdict_of
-from synthgen.metrics import Evaluation, Modality, measure, metrics_of
+from synthgen.metrics import Modality, metrics_of
+from synthgen.remote import is_address, local_copy, require_address, send
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
+from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stats import named_rng
@@ -36,8 +38,17 @@ def modality_of(data: Data) -> Modality:
     return "table" if isinstance(data, Table) else "images"
 
 
+def with_local_source(config: RunConfig, cache: Path) -> RunConfig:
+    """The config with its source on this machine: what lies behind an address is read through a copy in `cache`."""
+    if isinstance(config.source, BuiltinSource) or not is_address(config.source.path):
+        return config
+    path = str(local_copy(config.source.path, cache))
+    return config.model_copy(update={"source": config.source.model_copy(update={"path": path})})
+
+
 def ingest(config: RunConfig, workspace: Workspace) -> Ref:
     """Read and check the source. Artifact: data/, parts.json, problems.json, fingerprint.json."""
+    config = with_local_source(config, workspace.downloads)
 
     def write(out: Path) -> None:
         ingested = read(config.source, seed=config.seed, split_column=config.split.column)
@@ -84,6 +95,8 @@ def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     planned_counts(config.plan, present_classes(train))
     create(config.synthesizer, train)
     chosen_formats(config.export.formats, train)
+    if config.export.to is not None:
+        require_address(config.export.to)
     return [ref.stage for ref in (data, splits) if not ref.reused]
 
 
@@ -136,15 +149,15 @@ def _fit_one(config: RunConfig, parts: Splits, out: Path) -> None:
     write_json(out / "choice.json", asdict(Choice(config.synthesizer.kind, calibrate=False, arms=[])))
 
 
-def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref) -> Ref:
+def sample(config: RunConfig, workspace: Workspace, splits: Ref, model: Ref, spread: Spread = in_turn) -> Ref:
     """Draw candidates for the plan, and a probe with train's class frequencies. Artifact: candidates/, probe/."""
 
     def write(out: Path) -> None:
-        train = load_data(splits.directory / "train")
-        synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "sample")
+        train, rng = load_data(splits.directory / "train"), named_rng(config.seed, "sample")
         for name, quota in quotas_of(config, train).items():
             labels = _repeated(quota, candidates_per_row(sum(quota.values())) if _choice(model).calibrate else 1)
-            synthesizer.sample(len(labels), labels, rng).save(out / name)
+            wanted, scratch = Wanted(len(labels), labels), out / "checkpoint" / name
+            drawn(model.directory / "model", wanted, rng, scratch=scratch, spread=spread).save(out / name)
 
     return workspace.build("sample", {"model": model, **_draw_inputs(config)}, write)
 
@@ -205,34 +218,24 @@ def _drawing(synthesizer: Synthesizer) -> Callable[[Labels, np.random.Generator]
     return lambda labels, rng: synthesizer.sample(len(labels), labels, rng)
 
 
-def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Ref) -> Ref:
+def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Ref, spread: Spread = in_turn) -> Ref:
     """Measure the curated rows against held-out real rows. Artifact: findings.json."""
 
     def write(out: Path) -> None:
-        parts = Splits.load(splits.directory)
-        probe, canaries = synthetic.directory / "probe", synthetic.directory / "canaries"
-        evaluation = Evaluation(
-            train=parts.train,
-            holdout=parts.holdout,
-            synthetic=load_data(synthetic.directory / "synthetic"),
-            size=config.evaluation_size,
-            seed=config.seed,
-            probe=load_data(probe) if probe.exists() else None,
-            canaries=Canaries.load(canaries) if canaries.exists() else None,
-        )
-        findings, missing = _measured(evaluation)
+        compared = Compared(splits.path, synthetic.path, config.evaluation_size.profile, config.seed)
+        findings, missing = _measured(compared, load_data(splits.directory / "holdout"), spread)
         write_json(out / "findings.json", {"findings": findings_json(findings), "not_measured": findings_json(missing)})
 
     inputs = {"synthetic": synthetic, "size": config.evaluation_size.model_dump(), "seed": config.seed}
     return workspace.build("evaluate", inputs, write)
 
 
-def _measured(evaluation: Evaluation) -> tuple[list[Finding], list[NotMeasured]]:
-    modality = modality_of(evaluation.train)
-    if isinstance(evaluation.train, ImageSet) and evaluation.train.is_volumes:
-        known = metrics_of(modality, evaluation.size.profile)
+def _measured(compared: Compared, holdout: Data, spread: Spread) -> tuple[list[Finding], list[NotMeasured]]:
+    modality = modality_of(holdout)
+    if isinstance(holdout, ImageSet) and holdout.is_volumes:
+        known = metrics_of(modality, compared.profile)
         return [], [NotMeasured(name, metric.family, "no metric looks at volumes") for name, metric in known.items()]
-    return measure(evaluation, modality)
+    return measured_apart(compared, modality, spread=spread)
 
 
 def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, Any]]:
@@ -303,6 +306,17 @@ def write_report(config: RunConfig, run: Run, report: Report, artifacts: Mapping
     material = reports.material_from(config, run, folders, {name: ref.seconds for name, ref in artifacts.items()})
     reports.write_report(run.directory / "report", report, material)
     return run.directory / "report" / "report.html"
+
+
+def hand_over(config: RunConfig, run: Run) -> None:
+    """Copy report and, if there is one, dataset to `export.to`/name/run id; the manifest comes last."""
+    if config.export.to is None:
+        return
+    place = f"{config.export.to.rstrip('/')}/{config.name}/{run.id}"
+    for folder in (run.directory / "report", run.dataset):
+        if folder.exists():
+            send(folder, f"{place}/{folder.name}")
+    run.update(exported_to=place)
 
 
 def track(

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from pipelines.commands.options import JsonFlag, OutputOption, WorkspaceOption, err, out
+from pipelines.places import kept_output, local_input
 from synthgen.config import AuditConfig, Profile, Purpose
 from synthgen.config_reading import load_gates, parse_audit
 from synthgen.errors import UsageError
+from synthgen.remote import address_of, is_address, send
 
 if TYPE_CHECKING:
     from synthgen.auditing import AuditOutcome
@@ -103,18 +105,23 @@ def audit(  # noqa: PLR0913 - a command line has as many options as it has
         train: the real rows that the synthetic ones were made from (CSV, parquet, image folder, npz, zip).
         synthetic: the synthetic rows.
         holdout: real rows that the generator has not seen. Without them nothing has a control: NOT AUDITED.
-        output: folder for the reports and run.json; default: ./audit.
+        output: folder for the reports and run.json; default: ./audit. One behind an address is a copy of one here.
         track: make it a run of the workspace, through Prefect and MLflow.
     """
     files = {"train": train, "synthetic": synthetic, **({} if holdout is None else {"holdout": holdout})}
-    paths = {name: str(path.absolute()) for name, path in files.items()}
+    paths = {name: str(local_input(path, workspace)) for name, path in files.items()}
     config = parse_audit({**paths, **columns.raw(), **judging.raw()})
     if track and output is not None:
         raise UsageError(
             "--track and -o exclude each other: a tracked audit has its report in its run folder",
             hint="`synthgen report RUN -o DIR` writes it to another folder",
         )
-    outcome = _tracked(config, workspace, shown=not json_) if track else _plain(config, output, shown=not json_)
+    if track:
+        outcome = _tracked(config, workspace, shown=not json_)
+    else:
+        outcome = _plain(config, kept_output(output, workspace, "audits"), shown=not json_)
+    if output is not None and is_address(output):
+        send(Path(outcome.run_dir), address_of(output))
     _show(outcome, as_json=json_)
     return outcome.exit_code
 

@@ -1,18 +1,21 @@
 """`synthgen init`, `check` and `run`: from data to a config, and from a config to an augmented dataset."""
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pipelines.commands.options import JsonFlag, OutputOption, WorkspaceOption, out
+from pipelines.commands.options import JsonFlag, OutputOption, RunnerOptions, WorkspaceOption, out
 from synthgen.config import RunConfig
 from synthgen.config_reading import load_config
 from synthgen.errors import UsageError
+from synthgen.remote import address_of, is_address, local_copy
 
 if TYPE_CHECKING:
+    from pipelines.runners import Runner
     from synthgen.augmentation import Outcome
     from synthgen.runs import Workspace
 
@@ -30,19 +33,34 @@ def init(
         label: column to predict; image folders and npz need none.
         output: the config to write; default: the data's name with .yaml, in the current folder.
     """
-    from synthgen.sources.proposals import propose
+    from pipelines.places import local_output, shown
 
     target = output or Path(f"{data.resolve().stem}.yaml")
     if target.exists():
         raise UsageError(f"{target} exists already", where=str(target), hint="choose another name with -o")
-    text = propose(data, label=label)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    out.print(f"wrote {target}", highlight=False, soft_wrap=True)
-    out.print(
-        f"next: read it, then `synthgen check {target}` and `synthgen run {target}`", highlight=False, soft_wrap=True
-    )
+    with local_output(target, is_new=True) as place:
+        text = _proposed(data, label)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    name = shown(target)
+    out.print(f"wrote {name}", highlight=False, soft_wrap=True)
+    out.print(f"next: read it, then `synthgen check {name}` and `synthgen run {name}`", highlight=False, soft_wrap=True)
     return 0
+
+
+def _proposed(data: Path, label: str) -> str:
+    from synthgen.sources.proposals import propose
+
+    if not is_address(data):
+        return propose(data, label=label)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = local_copy(data, Path(scratch))
+        # The config names the address, of which a run makes a copy of its own.
+        return (
+            propose(copy, label=label)
+            .replace(str(copy.absolute()), address_of(data))
+            .replace(str(copy), address_of(data))
+        )
 
 
 def check(
@@ -67,18 +85,23 @@ def run(
     *,
     set_: Annotated[list[str] | None, Parameter(name=["-s", "--set"], help="key.sub=value, repeatable.")] = None,
     force: Annotated[bool, Parameter(negative="", help="Emit even on FAIL, marked as not passed.")] = False,
+    on: RunnerOptions | None = None,
     workspace: WorkspaceOption = None,
     json_: JsonFlag = False,
 ) -> int:
-    """The whole flow, once: from config to an augmented dataset with a verdict, or a refusal that says why."""
+    """The whole flow, once: from config to an augmented dataset with a verdict, or a refusal that says why.
+
+    With a runner, large draws and the metrics are worked on side by side; the result is the same.
+    """
     from pipelines.bootstrap import bootstrap, workspace_at
 
     configs = [load_config(path, set_ or ()) for path in config]
     space = workspace_at(workspace)
     bootstrap(space)
+    runner = on.chosen() if on else None
     codes = []
     for path, loaded in zip(config, configs, strict=True):
-        outcome = _run_one(loaded, space, force=force, progress=not json_)
+        outcome = _run_one(loaded, space, runner, force=force, progress=not json_)
         if json_:
             print(json.dumps(asdict(outcome)), flush=True)
         else:
@@ -87,12 +110,13 @@ def run(
     return max(codes, key=(0, 4, 3).index)
 
 
-def _run_one(config: RunConfig, space: "Workspace", *, force: bool, progress: bool) -> "Outcome":
+def _run_one(
+    config: RunConfig, space: "Workspace", runner: "Runner | None", *, force: bool, progress: bool
+) -> "Outcome":
     from pipelines import preview
     from pipelines.orchestration import orchestrated
     from pipelines.terminal import progress_shown
     from synthgen import stages
-    from synthgen.augmentation import run_augmentation
 
     with progress_shown(enabled=progress):
         # A mistake in the data is answered before any server starts or anything is written but the cache.
@@ -100,15 +124,28 @@ def _run_one(config: RunConfig, space: "Workspace", *, force: bool, progress: bo
         preview.announce_run(config, space)
         return orchestrated(
             space,
-            lambda: _flow(config, space, force=force, fresh=fresh),
-            lambda: run_augmentation(config, space, force=force, fresh=fresh),
+            lambda: _flow(config, space, runner, force=force, fresh=fresh),
+            lambda: _plainly(config, space, runner, force=force, fresh=fresh),
         )
 
 
-def _flow(config: RunConfig, space: "Workspace", *, force: bool, fresh: list[str]) -> "Outcome":
+def _flow(
+    config: RunConfig, space: "Workspace", runner: "Runner | None", *, force: bool, fresh: list[str]
+) -> "Outcome":
     from pipelines.augment import augment_flow
 
-    return augment_flow(config.model_dump(mode="json"), str(space.root), force=force, fresh=fresh)
+    raw = config.model_dump(mode="json")
+    return augment_flow(raw, str(space.root), force=force, fresh=fresh, runner=asdict(runner) if runner else None)
+
+
+def _plainly(
+    config: RunConfig, space: "Workspace", runner: "Runner | None", *, force: bool, fresh: list[str]
+) -> "Outcome":
+    from pipelines.runners import spreading
+    from synthgen.augmentation import run_augmentation
+
+    with spreading(runner) as spread:
+        return run_augmentation(config, space, force=force, fresh=fresh, spread=spread)
 
 
 def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:

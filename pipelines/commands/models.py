@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pipelines.commands.options import JsonFlag, WorkspaceOption, out
+from pipelines.commands.options import JsonFlag, RunnerOptions, WorkspaceOption, out
 
 
-def sample(
+def sample(  # noqa: PLR0913 - options of a command
     model: Annotated[
         str, Parameter(help="A run id (or its beginning), a run or model folder, or a registered model: NAME@champion.")
     ],
@@ -19,25 +19,38 @@ def sample(
     where: Annotated[list[str] | None, Parameter(help="COLUMN=VALUE that every row has, repeatable; tables.")] = None,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
+    on: RunnerOptions | None = None,
     workspace: WorkspaceOption = None,
 ) -> int:
     """Draw more from a trained model: .parquet or .csv for a table, .npz or a folder for images.
 
-    These rows are as the model draws them: not curated and not judged.
+    These rows are as the model draws them: not curated and not judged. With a runner, blocks of 65,536 rows are drawn
+    side by side; the rows are the same.
     """
     from pipelines.bootstrap import workspace_at
     from pipelines.drawing import Request, draw
+    from pipelines.places import local_output, shown
+    from pipelines.runners import spreading
+    from pipelines.terminal import progress_shown
 
-    request = Request(rows=rows, per_class=per_class or (), where=where or ())
-    written = draw(workspace_at(workspace), model, request, seed=seed, target=output)
-    out.print(f"wrote {written:,} rows to {output}", highlight=False, soft_wrap=True)
+    request = Request(rows=rows, per_class=per_class or (), where=where or (), seed=seed)
+    with (
+        progress_shown(enabled=True),
+        local_output(output, is_new=True) as target,
+        spreading(on.chosen() if on else None) as spread,
+    ):
+        written = draw(workspace_at(workspace), model, request, target=target, spread=spread)
+    out.print(f"wrote {written:,} rows to {shown(output)}", highlight=False, soft_wrap=True)
     return 0
 
 
-def verify(dataset: Path, *, json_: JsonFlag = False) -> int:
+def verify(dataset: Path, *, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
     """Compare every file of an emitted dataset with the hash in its manifest."""
+    from pipelines.places import local_input
+    from synthgen.remote import is_address
     from synthgen.runs import verify_manifest
 
+    dataset = local_input(dataset, workspace) if is_address(dataset) else dataset
     folder = dataset / "dataset" if (dataset / "dataset" / "manifest.json").exists() else dataset
     manifest = verify_manifest(folder)
     if json_:

@@ -1,6 +1,7 @@
 """`synthgen report` and `compare`: a run's page drawn again, and runs side by side."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +27,14 @@ def report(
         output: folder to write to; default: the folder of the report that is there.
     """
     from pipelines.bootstrap import workspace_at
+    from pipelines.places import local_output, shown
     from pipelines.rendering import render_again
 
-    written = render_again(workspace_at(workspace), run, output, shareable=shareable)
+    with local_output(output) if output else nullcontext() as folder:
+        written = render_again(workspace_at(workspace), run, folder, shareable=shareable)
     for page in written:
-        out.print(f"wrote {page}", highlight=False, soft_wrap=True)
+        place = f"{shown(output)}/{page.name}" if output else page
+        out.print(f"wrote {place}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -48,16 +52,18 @@ def compare(
     if len(runs) < 2:
         raise UsageError(f"compare takes two or more runs, {len(runs)} given", hint="`synthgen runs` lists them")
     from pipelines.bootstrap import workspace_at
+    from pipelines.places import local_output, shown
     from pipelines.rendering import files_trusted_to_be_whole, print_comparison
     from synthgen.reports.comparison import compared, load_side, write_comparison
 
     space = workspace_at(workspace)
-    page = (output or Path()) / "compare.html"
     with files_trusted_to_be_whole(", ".join(runs)):
         comparison = compared([load_side(space, name) for name in runs])
-        write_comparison(page, comparison)
+    with local_output(output or Path()) as folder:
+        write_comparison(folder / "compare.html", comparison)
+    page = f"{shown(output or Path().absolute())}/compare.html"
     if json_:
-        print(json.dumps({**comparison.to_json(), "compare_html": str(page.absolute())}))
+        print(json.dumps({**comparison.to_json(), "compare_html": page}))
     else:
         print_comparison(out, comparison)
         out.print(f"\nwrote {page}", highlight=False, soft_wrap=True)

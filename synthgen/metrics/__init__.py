@@ -1,7 +1,7 @@
 """The metrics. To add one: write a function `Evaluation -> Finding` in the folder of its question, then a line here."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +39,18 @@ from synthgen.metrics.privacy.singling_out import singling_out
 from synthgen.metrics.utility import augmentation, images
 from synthgen.metrics.utility.tstr import tstr_gap
 
-__all__ = ["METRICS", "Evaluation", "Metric", "NotApplicable", "NotMeasurable", "measure", "metrics_of"]
+__all__ = [
+    "METRICS",
+    "Evaluation",
+    "Metric",
+    "Modality",
+    "NotApplicable",
+    "NotMeasurable",
+    "measure",
+    "measured",
+    "metrics_of",
+    "together",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -132,20 +143,46 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
 }
 
 
+# What shares trained classifiers, distances to everybody, or features of images; measured apart each would do it again.
+_SHARED: Mapping[Modality, Sequence[tuple[str, ...]]] = {
+    "table": (
+        ("augmentation_gain", "gain_over_controls", "equalized_odds_change"),
+        ("membership_tpr_at_1pct_fpr", "membership_share_of_leak", "membership_rare", "dcr_share", "nndr"),
+    ),
+    "images": (
+        ("augmentation_gain", "gain_over_controls"),
+        ("class_agreement", "membership_tpr_at_1pct_fpr"),
+        ("frechet_ratio", "frechet_ratio_random", "kid", "density", "coverage", "mode_coverage",
+         "intra_class_diversity", "inception_score"),
+    ),
+}  # fmt: skip
+
+
 def metrics_of(modality: Modality, profile: Profile) -> dict[str, Metric]:
     """What the profile measures: its own metrics and those of less thorough profiles."""
     reach = PROFILES.index(profile)
     return {name: metric for name, metric in METRICS[modality].items() if PROFILES.index(metric.profile) <= reach}
 
 
+def measured(evaluation: Evaluation, modality: Modality, name: str) -> Finding | NotMeasured:
+    """The metric of that name: a finding, or why there is none."""
+    metric = METRICS[modality][name]
+    logger.info("measure metric=%s", name, extra={"stage": "evaluate", "state": "running", "step": name})
+    try:
+        return metric.function(evaluation)
+    except NotMeasurable as reason:
+        return NotMeasured(name, metric.family, str(reason), not isinstance(reason, NotApplicable))
+
+
 def measure(evaluation: Evaluation, modality: Modality) -> tuple[list[Finding], list[NotMeasured]]:
     """Every metric of the modality and of the profile of `evaluation.size`: a finding, or why there is none."""
-    findings: list[Finding] = []
-    missing: list[NotMeasured] = []
-    for name, metric in metrics_of(modality, evaluation.size.profile).items():
-        logger.info("measure metric=%s", name, extra={"stage": "evaluate", "state": "running", "step": name})
-        try:
-            findings.append(metric.function(evaluation))
-        except NotMeasurable as reason:
-            missing.append(NotMeasured(name, metric.family, str(reason), not isinstance(reason, NotApplicable)))
-    return findings, missing
+    results = [measured(evaluation, modality, name) for name in metrics_of(modality, evaluation.size.profile)]
+    findings = [item for item in results if isinstance(item, Finding)]
+    return findings, [item for item in results if isinstance(item, NotMeasured)]
+
+
+def together(modality: Modality, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The names in parts that may be measured apart: those that share much work in one part, and these first."""
+    shared = [tuple(name for name in part if name in names) for part in _SHARED[modality]]
+    taken = {name for part in shared for name in part}
+    return [*filter(None, shared), *((name,) for name in names if name not in taken)]

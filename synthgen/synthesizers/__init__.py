@@ -33,6 +33,7 @@ __all__ = [
     "Entry",
     "Synthesizer",
     "create",
+    "draws_as_a_whole",
     "load_synthesizer",
     "whole_model",
 ]
@@ -129,6 +130,11 @@ def load_synthesizer(directory: Path) -> Synthesizer:
         raise ModelError(unknown_name("synthesizer", kind, SYNTHESIZERS), where=str(path))
     with whole_model(directory):
         return SYNTHESIZERS[kind].load(directory, meta.get("config", {}))
+
+
+def draws_as_a_whole(synthesizer: Synthesizer) -> bool:
+    """Whether rows of one draw depend on each other, so that two small draws are not one large one."""
+    return isinstance(synthesizer, Constrained) and synthesizer.has_unique
 
 
 @contextmanager

@@ -252,7 +252,7 @@ def write_model(name: str, kind: str = "marginals") -> Callable[[Path], Path]:
 
 
 def sampled(folder: Path) -> None:
-    draw(Workspace(folder), str(folder / "model"), Request(5, (), ()), seed=0, target=folder / "drawn.csv")
+    draw(Workspace(folder), str(folder / "model"), Request(5, (), (), seed=0), target=folder / "drawn.csv")
 
 
 def sampled_as_signed(folder: Path) -> None:

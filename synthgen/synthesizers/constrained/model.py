@@ -31,6 +31,11 @@ class Constrained:
     def history(self) -> Sequence[dict[str, float]]:
         return self.inner.history
 
+    @property
+    def has_unique(self) -> bool:
+        """Whether a row may not repeat values of another row of the same draw."""
+        return any(constraint.kind == "unique" for constraint in self._ready().schema.constraints)
+
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
         """Learns the rows without what the constraints determine; valid without rows that break one."""
         assert isinstance(train, Table)

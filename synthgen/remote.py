@@ -1,0 +1,151 @@
+"""Data behind an address such as `s3://bucket/rows.parquet`: read through a local copy, written after the local file.
+
+Any protocol that fsspec knows; nothing is asked of the network but for an address that the user gave.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from synthgen.errors import DataError, SynthgenError, unknown_name
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+# A path object has lost one of the two slashes. One letter is a drive.
+_ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/{1,3}(?=[^/])")
+_LAST = "manifest.json"
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether this is a URL rather than a path of this machine."""
+    return _ADDRESS.match(str(place)) is not None
+
+
+def address_of(place: str | Path) -> str:
+    """The URL with the slashes that a path object takes away."""
+    found = _ADDRESS.match(str(place))
+    assert found is not None
+    scheme = found[1].lower()
+    return f"{scheme}:{'///' if scheme in ('file', 'local') else '//'}{str(place)[found.end() :]}"
+
+
+def local_copy(place: str | Path, cache: Path) -> Path:
+    """The path itself; for an address a copy in `cache`, fetched when what lies there is new.
+
+    Raises:
+        DataError: the protocol is not known, or nothing can be read there.
+    """
+    if not is_address(place):
+        return Path(place)
+    address = address_of(place)
+    files, path = _filesystem(address)
+    with _told(address, "read"):
+        if not files.exists(path):
+            raise DataError(f"{address!r} does not exist", where=address)
+        # Its tag or time and size: what changes with the content, without reading it.
+        listed = {name: _version(files, name) for name in sorted(files.find(path))}
+        digest = hashlib.sha256(repr((address, listed)).encode()).hexdigest()[:24]
+        target = cache / digest / PurePosixPath(path).name
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f".{digest}.lock"):
+            if not target.exists():
+                _fetch(files, path, list(listed), target)
+    return target
+
+
+def _version(files: "AbstractFileSystem", name: str) -> str:
+    info = files.info(name)
+    tags = [str(info[key]) for key in ("ETag", "etag", "md5", "mtime", "LastModified", "created") if key in info]
+    return " ".join([str(info.get("size")), *tags])
+
+
+def _fetch(files: "AbstractFileSystem", path: str, names: list[str], target: Path) -> None:
+    partial = target.parent.with_name(f"{target.parent.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for name in names:
+        inside = PurePosixPath(name).relative_to(path) if name != path else PurePosixPath()
+        local = partial / target.name / inside
+        local.parent.mkdir(parents=True, exist_ok=True)
+        files.get_file(name, str(local))
+    partial.rename(target.parent)
+
+
+def read_text(address: str) -> str:
+    """The UTF-8 text that lies there; raises DataError when none can be read."""
+    files, path = _filesystem(address)
+    with _told(address, "read"):
+        content: bytes = files.cat_file(path)
+        return content.decode("utf-8")
+
+
+def require_address(address: str) -> None:
+    """Raise DataError for a protocol that is not known, or whose package is not installed."""
+    _filesystem(address)
+
+
+def exists(address: str) -> bool:
+    """Whether something lies there."""
+    files, path = _filesystem(address)
+    with _told(address, "read"):
+        return bool(files.exists(path))
+
+
+def send(source: Path, address: str) -> None:
+    """Copy a file or all files of a folder there, manifest.json last: its existence means that the rest is whole.
+
+    Raises:
+        DataError: the protocol is not known, or nothing can be written there.
+    """
+    files, path = _filesystem(address)
+    found = [source] if source.is_file() else sorted(entry for entry in source.rglob("*") if entry.is_file())
+    with _told(address, "written"):
+        for local in sorted(found, key=lambda entry: entry.name == _LAST):
+            remote = path if local == source else f"{path.rstrip('/')}/{local.relative_to(source).as_posix()}"
+            files.makedirs(remote.rsplit("/", 1)[0], exist_ok=True)
+            files.put_file(str(local), remote)
+
+
+def _filesystem(address: str) -> "tuple[AbstractFileSystem, str]":
+    import fsspec
+
+    scheme = address.partition(":")[0]
+    if scheme not in fsspec.available_protocols():
+        raise DataError(unknown_name("protocol", scheme, sorted(fsspec.available_protocols())), where=address)
+    try:
+        files, path = fsspec.core.url_to_fs(address)
+    except ImportError as error:
+        hint = f"install it, for example pip install {_PACKAGES.get(scheme, scheme)}"
+        raise DataError(f"protocol {scheme!r} needs a package: {error}", where=address, hint=hint) from None
+    except Exception as error:  # each protocol has errors of its own
+        raise _refusal(address, "opened", error) from None
+    return files, str(path)
+
+
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+
+
+@contextmanager
+def _told(address: str, done: str) -> Iterator[None]:
+    try:
+        yield
+    except SynthgenError:
+        raise
+    except Exception as error:  # each protocol has errors of its own
+        raise _refusal(address, done, error) from error
+
+
+def _refusal(address: str, done: str, error: Any) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{address!r} does not exist", where=address)
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, PermissionError) or re.search(r"credential|forbidden|access denied|401|403", reason, re.I):
+        message = f"{address!r} cannot be {done}: credentials are missing or do not allow it ({reason})"
+        return DataError(message, where=address, hint="set what the protocol reads, such as AWS_ACCESS_KEY_ID for s3")
+    return DataError(f"{address!r} cannot be {done}: {reason}", where=address)
