@@ -13,7 +13,7 @@ from synthgen.errors import UsageError
 from synthgen.exporters import EXPORTERS
 from synthgen.exporters.parts import Part
 from synthgen.registry.versions import fetched, find_version, is_model_name
-from synthgen.runs import Workspace, find_run
+from synthgen.runs import Workspace, find_model
 from synthgen.shards import Spread, Wanted, drawn, in_turn
 from synthgen.stats import named_rng
 from synthgen.synthesizers import ConditionalSynthesizer, load_synthesizer, whole_model
@@ -75,12 +75,9 @@ def _values(where: Sequence[str]) -> dict[str, object]:
 
 
 def _model_folder(workspace: Workspace, model: str) -> AbstractContextManager[Path]:
-    direct = Path(model)
-    if (direct / "synthesizer.json").exists():
-        return nullcontext(direct)
-    if is_model_name(model):
+    if is_model_name(model) and not Path(model).exists():
         return fetched(workspace, find_version(workspace, model))
-    return nullcontext(find_run(workspace, model).directory / "model")
+    return nullcontext(find_model(workspace, model))
 
 
 def _labels(per_class: Sequence[str]) -> Labels | None:

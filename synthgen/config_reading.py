@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from synthgen.config import AuditConfig, AuditOptions, BuiltinSource, GateConfig, RunConfig
+from synthgen.config import AuditConfig, AuditOptions, BuiltinSource, GateConfig, RunConfig, Section
 from synthgen.errors import ConfigError, name_list, nearest_name
 from synthgen.remote import address_of, is_address, read_text
 
@@ -127,12 +127,20 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
 
 
 def _resolve_path(config: RunConfig, config_file: Path) -> RunConfig:
-    if isinstance(config.source, BuiltinSource) or is_address(config.source.path):
-        return config
-    given = Path(config.source.path)
-    beside = config_file.parent / given
-    found = beside if not given.exists() and beside.exists() else given
-    return config.model_copy(update={"source": config.source.model_copy(update={"path": str(found.absolute())})})
+    changed: dict[str, Section] = {}
+    if not isinstance(config.source, BuiltinSource) and not is_address(config.source.path):
+        found = _found(config.source.path, config_file)
+        changed["source"] = config.source.model_copy(update={"path": str(found.absolute())})
+    model = getattr(config.synthesizer, "init_from", None)
+    # What is no path is the id of a run.
+    if model is not None and (found := _found(model, config_file)).exists():
+        changed["synthesizer"] = config.synthesizer.model_copy(update={"init_from": str(found.absolute())})
+    return config.model_copy(update=changed)
+
+
+def _found(path: str, config_file: Path) -> Path:
+    given, beside = Path(path), config_file.parent / path
+    return beside if not given.exists() and beside.exists() else given
 
 
 def _explain(error: ValidationError, raw: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -375,6 +375,12 @@ def find_run(workspace: Workspace, name_or_path: str) -> Run:
     raise UsageError(f"{count} {name_or_path!r} in {workspace.root}{suffix}", hint="`synthgen runs` lists them")
 
 
+def find_model(workspace: Workspace, name_or_path: str) -> Path:
+    """The folder of a saved model: itself, or that of the run with this id or folder; raises as `find_run`."""
+    direct = Path(name_or_path)
+    return direct if (direct / "synthesizer.json").exists() else find_run(workspace, name_or_path).directory / "model"
+
+
 def list_runs(workspace: Workspace) -> list[dict[str, Any]]:
     """run.json of every run, newest first."""
     records = [{**_listed(path), "run_dir": str(path.parent)} for path in workspace.runs.glob("*/*/run.json")]

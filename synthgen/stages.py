@@ -10,7 +10,7 @@ import numpy as np
 
 from synthgen import reports, tracking
 from synthgen.canaries import Canaries, Watch, planted_among, toss
-from synthgen.config import AutoPlan, BuiltinSource, RunConfig, TableSource
+from synthgen.config import AutoPlan, BuiltinSource, RunConfig, SynthesizerConfig, TableSource
 from synthgen.curation.choice import Choice, fit_best
 from synthgen.curation.plan import planned_counts, present_classes, quotas_of
 from synthgen.curation.ratio import keep_best_share
@@ -28,7 +28,8 @@ from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_a
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stats import named_rng
-from synthgen.synthesizers import Synthesizer, create, load_synthesizer
+from synthgen.synthesizers import PICTURES, Synthesizer, create, load_synthesizer
+from synthgen.synthesizers.origin import located, origin_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     require_free_mark(train)
     rules_of(config)
     planned_counts(config.plan, present_classes(train))
-    create(config.synthesizer, train)
+    create(located(config.synthesizer, workspace), train)
     chosen_formats(config.export.formats, train)
     if config.export.to is not None:
         require_address(config.export.to)
@@ -127,24 +128,29 @@ def _learnt(config: RunConfig, splits: Ref, canaries: Ref | None) -> Splits:
 
 def fit(config: RunConfig, workspace: Workspace, splits: Ref, canaries: Ref | None = None) -> Ref:
     """Train the synthesizer, continuing from a checkpoint if one is there. Artifact: model/, history.json."""
+    synthesizer = located(config.synthesizer, workspace)
 
     def write(out: Path) -> None:
         parts = _learnt(config, splits, canaries)
         if isinstance(parts.train, Table) and isinstance(parts.valid, Table) and config.is_curated:
             fit_best(config, parts.train, parts.valid, out)
         else:
-            _fit_one(config, parts, out)
+            _fit_one(config, synthesizer, parts, out)
 
     curation = config.curation.model_dump() if config.modality == "table" else {}
     inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed, **curation}
+    inputs |= origin_inputs(synthesizer)
     # Without canaries the key is that of runs that know of none.
     return workspace.build("fit", inputs if canaries is None else {**inputs, "canaries": canaries}, write)
 
 
-def _fit_one(config: RunConfig, parts: Splits, out: Path) -> None:
-    model = create(config.synthesizer, parts.train)
+def _fit_one(config: RunConfig, synthesizer: SynthesizerConfig, parts: Splits, out: Path) -> None:
+    model = create(synthesizer, parts.train)
     model.fit(parts.train, parts.valid, named_rng(config.seed, "fit"), checkpoint=out / "checkpoint")
     model.save(out / "model")
+    if (pictures := out / "checkpoint" / PICTURES).exists():
+        # The checkpoint goes when the stage is done.
+        pictures.rename(out / PICTURES)
     write_json(out / "history.json", list(model.history))
     write_json(out / "choice.json", asdict(Choice(config.synthesizer.kind, calibrate=False, arms=[])))
 

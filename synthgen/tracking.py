@@ -73,6 +73,7 @@ def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Re
         client = client_of(workspace)
         if history is not None:
             _log_history(client, mlflow_run_id, read_json(history))
+            _log_pictures(client, mlflow_run_id, history.parent / "pictures")
         _log_findings(client, mlflow_run_id, report)
         _log_drift(client, mlflow_run_id, report.drift)
         _log_inputs(client, mlflow_run_id, run.record())
@@ -199,6 +200,15 @@ def _log_history(client: "MlflowClient", run_id: str, history: Sequence[Mapping[
     ]
     for begin in range(0, len(metrics), 1000):  # the most that one request may carry
         client.log_batch(run_id, metrics=metrics[begin : begin + 1000])
+
+
+def _log_pictures(client: "MlflowClient", run_id: str, folder: Path) -> None:
+    from PIL import Image
+
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as picture:
+            # A key and a step: MLflow's page then shows them over time.
+            client.log_image(run_id, picture, key="training", step=int(path.stem), synchronous=True)
 
 
 def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:

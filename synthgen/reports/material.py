@@ -25,6 +25,7 @@ class Material:
         curation: counts of what curation dropped.
         dataset: where the dataset was emitted; None when it was not.
         seconds: of each stage.
+        pictures: grids of images drawn while training, one file for each tick, in order.
         choice: the models that were compared on valid, and which was chosen.
     """
 
@@ -36,6 +37,7 @@ class Material:
     curation: Mapping[str, object] = field(default_factory=dict)
     dataset: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    pictures: Sequence[Path] = ()
     choice: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,6 +64,7 @@ def material_from(config: RunConfig, run: Run, folders: Mapping[str, Path], seco
         choice=read_json(folders["fit"] / "choice.json"),
         dataset=str(run.dataset) if run.dataset.exists() else None,
         seconds=seconds,
+        pictures=sorted((folders["fit"] / "pictures").glob("*.png")),
     )
 
 

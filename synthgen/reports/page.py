@@ -123,6 +123,9 @@ def _origin(report: Report, material: Material, *, shared: bool) -> dict[str, ob
         "curation": {key: item for key, item in material.curation.items() if not (shared and "per_class" in key)},
         "candidates": arm_rows(material.choice),
         "training": training.training_drawings(material.history),
+        "rollbacks": training.rollbacks(material.history),
+        # As above: one may show a training image that is being learned by heart.
+        "training_pictures": [] if shared else training.training_pictures(material.pictures),
         # Its name alone: the page may travel, and the path would tell of the machine.
         "dataset": None if material.dataset is None else Path(material.dataset).name,
         "never_tested": glossary.NEVER_TESTED,

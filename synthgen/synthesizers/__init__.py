@@ -25,9 +25,10 @@ from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
 from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
 from synthgen.synthesizers.constrained.model import Constrained
-from synthgen.synthesizers.protocol import ConditionalSynthesizer, Synthesizer
+from synthgen.synthesizers.protocol import CheckedSynthesizer, ConditionalSynthesizer, Synthesizer
 
 __all__ = [
+    "PICTURES",
     "SYNTHESIZERS",
     "ConditionalSynthesizer",
     "Entry",
@@ -38,6 +39,8 @@ __all__ = [
     "whole_model",
 ]
 
+# Folder below a checkpoint's, with a grid of images for each tick.
+PICTURES = "pictures"
 Modality = Literal["table", "images"]
 
 
@@ -106,6 +109,8 @@ def create(config: SynthesizerConfig, data: Data) -> Synthesizer:
         message = "synthesizer 'image-gan' makes images, these data are volumes (for volumes: 'copies', 'marginals')"
         raise ConfigError(message, where="synthesizer.kind", hint="DICOM series are read as images by series: slices")
     built = entry.build(concrete)
+    if isinstance(built, CheckedSynthesizer):
+        built.check(data)
     return Constrained(built) if isinstance(data, Table) and data.schema.constraints else built
 
 

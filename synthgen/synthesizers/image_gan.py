@@ -25,8 +25,6 @@ from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
 from synthgen.synthesizers.image_transfer import require_fit, source_of, start_from
 
-# Folder below the checkpoint's, with a grid of images for each tick.
-PICTURES = "pictures"
 _SAMPLE_BATCH = 256
 
 
@@ -42,8 +40,9 @@ class ImageGan:
         """Step, images, seconds, losses and monitors of each tick."""
         return [] if self._gan is None else self._gan.history
 
-    def check(self, train: ImageSet) -> None:
+    def check(self, train: Data) -> None:
         """Raise ConfigError or ModelError where these images cannot be trained on as configured."""
+        assert isinstance(train, ImageSet)
         safe_augmentation(self.config, train)
         device = best_device()
         source = source_of(self.config, device)
@@ -69,7 +68,7 @@ class ImageGan:
         if checkpoint:
             key = _checkpoint_key(train, self.config, seed)
             load_checkpoint(state, checkpoint, key)
-            album = Album.of(checkpoint / PICTURES, state.average, list(facts.learned.values()))
+            album = Album.of(checkpoint / "pictures", state.average, list(facts.learned.values()))
             keep = partial(_keep, directory=checkpoint, key=key, album=album)
         held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
         batches = Batches.of(train, facts.pixel_range, device)

@@ -47,3 +47,12 @@ class ConditionalSynthesizer(Synthesizer, Protocol):
             ModelError: a column or value that training did not have, or a combination that the model does not reach.
         """
         ...
+
+
+@runtime_checkable
+class CheckedSynthesizer(Synthesizer, Protocol):
+    """A synthesizer whose configuration has to fit the data beyond their modality."""
+
+    def check(self, train: Data) -> None:
+        """Raise ConfigError or ModelError where these data cannot be trained on as configured."""
+        ...

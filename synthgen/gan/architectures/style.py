@@ -69,14 +69,7 @@ class StyleGenerator(nn.Module):
         ladder = generator_ladder(spec)
         self.z, self.places = spec.latent, ladder.sizes[1:] or ladder.sizes
         self.latent = spec.latent + sum(math.prod(size) for size in self.places)
-        self.mapping = nn.Sequential(
-            *(
-                nn.Sequential(nn.Linear(spec.condition, spec.condition), nn.LeakyReLU(SLOPE))
-                for _ in range(_MAPPING_LAYERS)
-            )
-        )
-        for layer, _ in self.mapping:
-            nn.init.kaiming_normal_(layer.weight, SLOPE)
+        self.mapping = nn.Sequential(*(_mapping_layer(spec.condition) for _ in range(_MAPPING_LAYERS)))
         self.constant = nn.Parameter(torch.randn(1, ladder.widths[0], *ladder.sizes[0]))
         # An image too small to be doubled has one block that keeps its size.
         widths = list(ladder.widths) if ladder.strides else [ladder.widths[0]] * 2
@@ -98,3 +91,9 @@ class StyleGenerator(nn.Module):
             image = picture if image is None else enlarged(image, stride) + picture
         assert image is not None
         return image
+
+
+def _mapping_layer(features: int) -> nn.Module:
+    linear = nn.Linear(features, features)
+    nn.init.kaiming_normal_(linear.weight, SLOPE)
+    return nn.Sequential(linear, nn.LeakyReLU(SLOPE))
