@@ -25,6 +25,7 @@ def init(
     *,
     label: str = "label",
     output: OutputOption = None,
+    json_: JsonFlag = False,
 ) -> int:
     """Look at a table, image folder, npz, zip or manifest and write a commented config for it.
 
@@ -43,6 +44,9 @@ def init(
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
     name = shown(target)
+    if json_:
+        print(json.dumps({"written": str(name)}))
+        return 0
     out.print(f"wrote {name}", highlight=False, soft_wrap=True)
     out.print(f"next: read it, then `synthgen check {name}` and `synthgen run {name}`", highlight=False, soft_wrap=True)
     return 0

@@ -21,6 +21,7 @@ def sample(  # noqa: PLR0913 - options of a command
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     on: RunnerOptions | None = None,
     workspace: WorkspaceOption = None,
+    json_: JsonFlag = False,
 ) -> int:
     """Draw more from a trained model: .parquet or .csv for a table, .npz or a folder for images.
 
@@ -35,12 +36,15 @@ def sample(  # noqa: PLR0913 - options of a command
 
     request = Request(rows=rows, per_class=per_class or (), where=where or (), seed=seed)
     with (
-        progress_shown(enabled=True),
+        progress_shown(enabled=not json_),
         local_output(output, is_new=True) as target,
         spreading(on.chosen() if on else None) as spread,
     ):
         written = draw(workspace_at(workspace), model, request, target=target, spread=spread)
-    out.print(f"wrote {written:,} rows to {shown(output)}", highlight=False, soft_wrap=True)
+    if json_:
+        print(json.dumps({"written": str(shown(output)), "rows": written}))
+    else:
+        out.print(f"wrote {written:,} rows to {shown(output)}", highlight=False, soft_wrap=True)
     return 0
 
 

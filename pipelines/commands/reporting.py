@@ -19,6 +19,7 @@ def report(
     shareable: Annotated[bool, Parameter(negative="")] = False,
     output: OutputOption = None,
     workspace: WorkspaceOption = None,
+    json_: JsonFlag = False,
 ) -> int:
     """Draw the report of a finished run again, from its numbers and data.
 
@@ -32,9 +33,12 @@ def report(
 
     with local_output(output) if output else nullcontext() as folder:
         written = render_again(workspace_at(workspace), run, folder, shareable=shareable)
-    for page in written:
-        place = f"{shown(output)}/{page.name}" if output else page
-        out.print(f"wrote {place}", highlight=False, soft_wrap=True)
+    places = [f"{shown(output)}/{page.name}" if output else str(page) for page in written]
+    if json_:
+        print(json.dumps({"written": places}))
+    else:
+        for place in places:
+            out.print(f"wrote {place}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -102,9 +102,10 @@ def test_a_page_is_drawn_again_as_it_was(
     for name in ("report_html", "report_shareable_html"):
         page = Path(tracked[name])
         assert (tmp_path / page.name).read_text() == page.read_text()
-    assert _answer([*arguments[:-1], str(tmp_path / "only"), "--shareable"]) == 0
+    capsys.readouterr()
+    assert _answer([*arguments[:-1], str(tmp_path / "only"), "--shareable", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": [str(tmp_path / "only" / "report-shareable.html")]}
     assert [path.name for path in (tmp_path / "only").iterdir()] == ["report-shareable.html"]
-    assert "report-shareable.html" in capsys.readouterr().out
 
 
 def test_other_data_under_the_old_name_are_not_drawn(files: dict[str, str], tmp_path: Path) -> None:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.cli import _answer
+from synthgen.config import MarginalsConfig, TableSource
+from synthgen.sources import read
+from synthgen.synthesizers import create
 
 AUDIT = ("audit", "--train", "some.csv", "--synthetic", "some.csv")
 HEAVY = ("torch", "monai", "ctgan", "mlflow", "prefect", "pandas", "sklearn")
@@ -129,3 +133,16 @@ def test_check_prints_the_plan_and_writes_nothing(
 def test_no_runs_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _answer(["runs", "--workspace", str(tmp_path)]) == 0
     assert "synthgen run CONFIG" in capsys.readouterr().out
+
+
+def test_what_is_written_is_said_as_json_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, config, more = (tmp_path / name for name in ("d.csv", "c.yaml", "more.csv"))
+    data.write_text("a,label\n" + "".join(f"{n / 7},{'xy'[n % 2]}\n" for n in range(60)))
+    assert _answer(["init", str(data), "-o", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": str(config)}
+    table = read(TableSource(kind="table", path=str(data), label="label"), seed=0).data
+    model = create(MarginalsConfig(kind="marginals"), table)
+    model.fit(table, table, np.random.default_rng(0))
+    model.save(tmp_path / "model")
+    assert _answer(["sample", str(tmp_path / "model"), "--rows", "7", "-o", str(more), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": str(more), "rows": 7}
