@@ -15,13 +15,13 @@ from synthgen.curation.choice import Choice, fit_best
 from synthgen.curation.plan import planned_counts, present_classes, quotas_of
 from synthgen.curation.ratio import keep_best_share
 from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
-from synthgen.datasets import Data, ImageSet, Ingested, Labels, Splits, Table, load_data
+from synthgen.datasets import Data, Ingested, Labels, Splits, Table, load_data
 from synthgen.exporters import chosen_formats, emit_dataset
 from synthgen.exporters.ids import with_new_ids
 from synthgen.exporters.parts import require_free_mark
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_of, verdict_of
-from synthgen.metrics import Modality, metrics_of
+from synthgen.metrics import Modality
 from synthgen.remote import is_address, local_copy, require_address, send
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
@@ -229,19 +229,12 @@ def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Re
 
     def write(out: Path) -> None:
         compared = Compared(splits.path, synthetic.path, config.evaluation_size.profile, config.seed)
-        findings, missing = _measured(compared, load_data(splits.directory / "holdout"), spread)
+        modality = modality_of(load_data(splits.directory / "holdout"))
+        findings, missing = measured_apart(compared, modality, spread=spread)
         write_json(out / "findings.json", {"findings": findings_json(findings), "not_measured": findings_json(missing)})
 
     inputs = {"synthetic": synthetic, "size": config.evaluation_size.model_dump(), "seed": config.seed}
     return workspace.build("evaluate", inputs, write)
-
-
-def _measured(compared: Compared, holdout: Data, spread: Spread) -> tuple[list[Finding], list[NotMeasured]]:
-    modality = modality_of(holdout)
-    if isinstance(holdout, ImageSet) and holdout.is_volumes:
-        known = metrics_of(modality, compared.profile)
-        return [], [NotMeasured(name, metric.family, "no metric looks at volumes") for name, metric in known.items()]
-    return measured_apart(compared, modality, spread=spread)
 
 
 def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, Any]]:

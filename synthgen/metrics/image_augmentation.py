@@ -13,24 +13,26 @@ MAX_CONTRAST = 0.15
 
 
 def classic_augmentation(images: torch.Tensor, generator: torch.Generator, *, mirror: bool) -> torch.Tensor:
-    """The images [n, c, h, w], each rotated, zoomed, shifted and changed in contrast by its own random amount.
+    """The images [n, c, *size], each rotated, zoomed, shifted and changed in contrast by its own random amount.
+
+    Volumes are rotated in the plane of their last two axes, as a patient lies turned on the table.
 
     Args:
         images: float32 in [-1, 1].
-        mirror: mirror half of them; only where a mirrored image keeps its label.
+        mirror: mirror half of them, the last axis; only where a mirrored image keeps its label.
     """
-    angle, zoom, right, down, contrast = torch.rand((5, len(images)), generator=generator) * 2 - 1
-    angle = angle * math.radians(MAX_ROTATION_DEGREES)
+    axes = images.dim() - 2
+    angle, zoom, *shifts, contrast = torch.rand((3 + axes, len(images)), generator=generator) * 2 - 1
     zoom = 1 + zoom * MAX_ZOOM
-    # affine_grid counts in half edges.
-    rows = [
-        torch.stack([angle.cos() * zoom, -angle.sin() * zoom, right * 2 * MAX_SHIFT], dim=1),
-        torch.stack([angle.sin() * zoom, angle.cos() * zoom, down * 2 * MAX_SHIFT], dim=1),
-    ]
+    matrix = torch.diag_embed(zoom[:, None].expand(-1, axes))
+    angle = angle * math.radians(MAX_ROTATION_DEGREES)
+    # affine_grid counts the last axis first, and in half edges.
+    turn = [torch.stack([angle.cos(), -angle.sin()], 1), torch.stack([angle.sin(), angle.cos()], 1)]
+    matrix[:, :2, :2] = torch.stack(turn, 1) * zoom[:, None, None]
+    matrix = torch.cat([matrix, torch.stack(shifts, 1)[:, :, None] * 2 * MAX_SHIFT], dim=2)
     if mirror:
-        sign = 1 - 2 * torch.randint(0, 2, (len(images), 1), generator=generator)
-        rows[0] = rows[0] * sign
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+        matrix[:, 0] *= 1 - 2 * torch.randint(0, 2, (len(images), 1), generator=generator)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    brighter: torch.Tensor = (moved + 1) * (1 + contrast * MAX_CONTRAST)[:, None, None, None] - 1
+    brighter: torch.Tensor = (moved + 1) * (1 + contrast * MAX_CONTRAST).view(-1, *[1] * (axes + 1)) - 1
     return brighter

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,13 @@ from synthgen.metrics.image_augmentation import classic_augmentation
 T = TypeVar("T")
 
 FEATURES = 64
-# Larger images are averaged down for classifiers: a training at 64 px costs eight times as much.
-CLASSIFIER_PX = 32
+# Larger ones are averaged down for classifiers, by number of axes: a training at 64 px costs eight times as much.
+CLASSIFIER_PX = {2: 32, 3: 16}
+# Layers of images and of volumes.
+LAYERS: Mapping[int, tuple[type[nn.Conv2d | nn.Conv3d], type[nn.BatchNorm2d | nn.BatchNorm3d]]] = {
+    2: (nn.Conv2d, nn.BatchNorm2d),
+    3: (nn.Conv3d, nn.BatchNorm3d),
+}
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
@@ -40,17 +45,18 @@ JUDGE = Recipe()
 
 
 class SmallConvNet(nn.Module):
-    """At least three convolutions down to 4 px, a layer of 64 features, logits. Any size, any channels."""
+    """At least three convolutions down to 4 px, a layer of 64 features, logits. Any size, any channels, 2-D and 3-D."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, *, width: int) -> None:
+    def __init__(self, shape: Sequence[int], classes: int, *, width: int) -> None:
         super().__init__()
         channels, *sides = shape
+        convolution, norm = LAYERS[len(sides)]
         halvings = max(math.ceil(math.log2(max(sides) / 4)), 0)
         strides = [1] * max(3 - halvings, 0) + [2] * halvings
-        layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
+        layers: list[nn.Module] = [norm(channels, affine=False)]
         for level, stride in enumerate(strides):
             wider = width * min(2**level, 4)
-            layers += [nn.Conv2d(channels, wider, 3, stride, 1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+            layers += [convolution(channels, wider, 3, stride, 1, bias=False), norm(wider), nn.ReLU()]
             channels = wider
         for _ in range(halvings):
             sides = [math.ceil(side / 2) for side in sides]
@@ -69,10 +75,14 @@ class SmallConvNet(nn.Module):
         return logits
 
 
-def pixels(data: ImageSet, *, at_most_px: int = CLASSIFIER_PX) -> torch.Tensor:
-    """float32 [n, c, h, w] in [-1, 1]; area-averaged so that the longer side has `at_most_px` pixels or fewer."""
+def pixels(data: ImageSet, *, at_most_px: Mapping[int, int] = CLASSIFIER_PX) -> torch.Tensor:
+    """float32 [n, c, *size] in [-1, 1]; averaged so that the longest side has at most that many pixels.
+
+    Args:
+        at_most_px: by the number of axes, 2 of images and 3 of volumes.
+    """
     images = torch.from_numpy(data.images.astype(np.float32)).mul_(2 / data.max_value).sub_(1)
-    scale = at_most_px / max(images.shape[2:])
+    scale = at_most_px[images.dim() - 2] / max(images.shape[2:])
     if scale >= 1:
         return images
     return F.interpolate(images, size=[max(round(side * scale), 1) for side in images.shape[2:]], mode="area")
@@ -84,14 +94,14 @@ def build_network(
     """An untrained network for such images; its weights come from the generator alone (He 2015, arXiv:1502.01852)."""
     # On the meta device the layers' own initialisation draws nothing from the global random state.
     with torch.device("meta"):
-        network = SmallConvNet((images.shape[1], images.shape[2], images.shape[3]), classes, width=width)
+        network = SmallConvNet(images.shape[1:], classes, width=width)
     network.to_empty(device="cpu")
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             module.reset_parameters()
     return network
 
@@ -109,7 +119,7 @@ def fit_classifier(
     """A classifier trained for `recipe.steps` steps, in evaluation mode.
 
     Args:
-        images: float32 [n, c, h, w], see `pixels`.
+        images: float32 [n, c, *size], see `pixels`.
         codes: int64 [n].
         weights: float [n], how often each image is drawn; None: all equally.
         augment: changes a batch of images.

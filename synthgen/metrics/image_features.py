@@ -31,7 +31,7 @@ FAMILIES: tuple[FeatureFamily, ...] = ("classifier", "random")
 # Below this a class says nothing about its distribution.
 MINIMUM_IMAGES = 20
 # The random network costs no training and looks at a finer picture than the classifier.
-RANDOM_PX = 64
+RANDOM_PX = {2: 64, 3: 28}
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,12 @@ def _at_most(evaluation: Evaluation, data: ImageSet) -> ImageSet:
 
 @torch.no_grad()
 def calibrated_network(data: ImageSet, generator: torch.Generator) -> SmallConvNet:
-    """An untrained network whose batch norms know the statistics of these images at up to 64 px."""
+    """An untrained network whose batch norms know the statistics of these images, at up to 64 px, of volumes 28."""
     images = pixels(data, at_most_px=RANDOM_PX)
     network = build_network(images, len(data.classes), generator)
     # Random weights shift and scale the output of every layer; statistics of real images put it back to mean 0, norm 1.
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             module.momentum = None  # plain average over all batches
     network.train()
     for batch in torch.split(images, 500):

@@ -24,7 +24,7 @@ from synthgen.metrics.neighbours import nearest_distances
 from synthgen.metrics.privacy.crowd import LEAK_SHARE, MIN_ROWS, NEIGHBOURS, SMALLEST_DISTANCE
 from synthgen.metrics.privacy.naming import Hits, hits
 
-Networks = Mapping[FeatureFamily, tuple[SmallConvNet, int]]
+Networks = Mapping[FeatureFamily, tuple[SmallConvNet, Mapping[int, int]]]
 # Two of each family of features.
 ATTACKS = 4
 

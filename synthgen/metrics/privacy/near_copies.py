@@ -1,5 +1,7 @@
 """Images that repeat a training image: shifted, mirrored, noised, brightened."""
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,10 +16,12 @@ from synthgen.metrics.privacy.naming import FALSE_POSITIVE_RATE, hits
 Correlation = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-# Up to this size every pair is compared in full; above, a coarse pass names the candidates.
-EXHAUSTIVE_PX = 32
+# Up to this size every pair is compared in full; above, a coarse pass names the candidates. By the number of axes.
+EXHAUSTIVE_PX = {2: 32, 3: 16}
 CANDIDATES = 16
-MAX_SHIFT_PX = 2
+# A volume has 27 shifts of 1 voxel, and would have 125 of 2.
+MAX_SHIFT_PX = {2: 2, 3: 1}
+CONVOLUTIONS = {2: (F.conv2d, F.avg_pool2d), 3: (F.conv3d, F.avg_pool3d)}
 # Share of fresh real images that may be flagged.
 FALSE_FLAGS = FALSE_POSITIVE_RATE
 # A real pair this far above the usual nearest neighbour of its class is a twin: one object, stored or imaged twice.
@@ -76,13 +80,13 @@ def nearest_correlation(images: ImageSet, references: ImageSet) -> tuple[Correla
     """Highest correlation of each image with any reference, float32 [n] in [-1, 1], and which reference, int64 [n].
 
     Grey values blurred 3x3. The middle of each image, as it is and mirrored, against the reference at every shift of
-    +-2 px (+-1 px below 16 px), both windows at mean 0 and norm 1. Above 32 px only the 16 references are compared
-    that match best at 32 px.
+    +-2 px (+-1 px below 16 px and in volumes), both windows at mean 0 and norm 1. Above 32 px, of volumes 16, only the
+    16 references are compared that match best at that size.
     """
     if len(images) == 0 or len(references) == 0:
         return np.full(len(images), -1, dtype=np.float32), np.zeros(len(images), dtype=np.int64)
     queries, gallery = _grey(images), _grey(references)
-    if max(queries.shape[1:]) <= EXHAUSTIVE_PX:
+    if max(queries.shape[1:]) <= EXHAUSTIVE_PX[queries.dim() - 1]:
         best, where = _best_matches(_blurred(queries), _blurred(gallery), count=1)
         return best[:, 0].clamp(-1, 1).numpy(), where[:, 0].numpy()
     small = [_blurred(_reduced(part)) for part in (queries, gallery)]
@@ -121,33 +125,39 @@ def _scores(queries: torch.Tensor, windows: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _correlations(query: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """The same as `_scores` for one image [h, w] and a few candidates [k, h, w], by convolution: float32 [k]."""
+    """The same as `_scores` for one image [*size] and a few candidates [k, *size], by convolution: float32 [k]."""
     middle = _middle(query[None])
+    convolve, averaged = CONVOLUTIONS[query.dim()]
     kernels = torch.stack([_unit(middle), _unit(middle.flip(-1))]).view(2, 1, *middle.shape[1:])
     # Mean 0 first: the variance of a window is a small difference of large numbers otherwise.
-    images = (candidates - candidates.mean((1, 2), keepdim=True))[:, None, 1:-1, 1:-1]
+    images = candidates - candidates.flatten(1).mean(1).view(-1, *[1] * query.dim())
+    images = images[:, None, *[slice(1, -1)] * query.dim()]
     size = list(middle.shape[1:])
-    variance = F.avg_pool2d(images.square(), size, stride=1) - F.avg_pool2d(images, size, stride=1).square()
+    variance = averaged(images.square(), size, stride=1) - averaged(images, size, stride=1).square()
     norm = (variance.clamp_min(0) * middle.numel()).sqrt().clamp_min(1e-6)
-    highest: torch.Tensor = (F.conv2d(images, kernels) / norm).flatten(1).amax(1)
+    highest: torch.Tensor = (convolve(images, kernels) / norm).flatten(1).amax(1)
     return highest
 
 
 def _shifted_windows(gallery: torch.Tensor) -> list[torch.Tensor]:
-    height, width = _middle(gallery).shape[1:]
+    size = _middle(gallery).shape[1:]
     # The outermost line is left out: the blur brought in pixels from beyond the border, which a shift replaces.
     shifts = range(1, 2 * _shift(gallery) + 2)
-    return [_unit(gallery[:, row : row + height, column : column + width]) for row in shifts for column in shifts]
+    corners = itertools.product(shifts, repeat=len(size))
+    return [
+        _unit(gallery[:, *[slice(start, start + side) for start, side in zip(corner, size, strict=True)]])
+        for corner in corners
+    ]
 
 
 def _middle(images: torch.Tensor) -> torch.Tensor:
     margin = _shift(images) + 1
-    return images[:, margin:-margin, margin:-margin]
+    return images[:, *[slice(margin, -margin)] * (images.dim() - 1)]
 
 
 def _shift(images: torch.Tensor) -> int:
     # Two pixels would leave 2x2 of an 8x8 image to compare.
-    return MAX_SHIFT_PX if min(images.shape[1:]) >= 16 else 1
+    return MAX_SHIFT_PX[images.dim() - 1] if min(images.shape[1:]) >= 16 else 1
 
 
 def _unit(windows: torch.Tensor) -> torch.Tensor:
@@ -159,18 +169,19 @@ def _unit(windows: torch.Tensor) -> torch.Tensor:
 
 
 def _grey(images: ImageSet) -> torch.Tensor:
-    """float32 [n, h, w] in [0, 1], the mean of the channels."""
+    """float32 [n, *size] in [0, 1], the mean of the channels."""
     return torch.from_numpy(images.images.mean(axis=1, dtype=np.float32) / np.float32(images.max_value))
 
 
 def _reduced(grey: torch.Tensor) -> torch.Tensor:
-    scale = EXHAUSTIVE_PX / max(grey.shape[1:])
+    scale = EXHAUSTIVE_PX[grey.dim() - 1] / max(grey.shape[1:])
     size = [max(round(side * scale), 8) for side in grey.shape[1:]]
     return F.interpolate(grey[:, None], size=size, mode="area")[:, 0]
 
 
 def _blurred(grey: torch.Tensor) -> torch.Tensor:
-    return F.avg_pool2d(F.pad(grey[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
+    axes = grey.dim() - 1
+    return CONVOLUTIONS[axes][1](F.pad(grey[:, None], (1, 1) * axes, mode="replicate"), 3, stride=1)[:, 0]
 
 
 def _are_twins(correlation: Correlation, codes: Index) -> Flags:

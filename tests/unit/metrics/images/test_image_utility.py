@@ -75,7 +75,7 @@ def test_a_network_fits_any_size(size):
 
 
 def test_training_is_the_same_in_parallel_and_alone(digits):
-    images, codes = pixels(digits["train"], at_most_px=64), torch.from_numpy(digits["train"].codes)
+    images, codes = pixels(digits["train"], at_most_px={2: 64}), torch.from_numpy(digits["train"].codes)
 
     def train() -> torch.Tensor:
         generator = torch.Generator().manual_seed(3)
@@ -92,7 +92,7 @@ def test_pixels_run_from_minus_one_to_one_and_large_images_shrink(digits, dtype)
     top = np.iinfo(dtype).max
     half = np.zeros((2, 1, 16, 32), dtype=dtype)
     half[:, :, :, 16:] = top
-    shrunk = pixels(replace(digits["train"], images=half, codes=np.zeros(2, dtype=np.int64)), at_most_px=8)
+    shrunk = pixels(replace(digits["train"], images=half, codes=np.zeros(2, dtype=np.int64)), at_most_px={2: 8})
     assert shrunk.shape == (2, 1, 4, 8)
     assert shrunk[0, 0, 0].tolist() == [-1, -1, -1, -1, 1, 1, 1, 1]
 
