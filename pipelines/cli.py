@@ -25,6 +25,7 @@ from pipelines.commands import (
     workspace,
 )
 from pipelines.commands.options import err
+from pipelines.helping import help_out, is_helper
 from pipelines.problems import show_problems
 from synthgen import __version__
 from synthgen.errors import SynthgenError, resource_error
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     tokens = sys.argv[1:] if arguments is None else arguments
     # As Ctrl-C: what was trained is kept, the run is marked, servers are stopped.
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(_answer(tokens))
+    sys.exit(help_out() if is_helper() and tokens[:1] == ["run"] else _answer(tokens))
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:

@@ -89,6 +89,7 @@ def run(
     *,
     set_: Annotated[list[str] | None, Parameter(name=["-s", "--set"], help="key.sub=value, repeatable.")] = None,
     force: Annotated[bool, Parameter(negative="", help="Emit even on FAIL, marked as not passed.")] = False,
+    processes: Annotated[int | None, Parameter(help="So many train the table GAN together; as by torchrun.")] = None,
     on: RunnerOptions | None = None,
     workspace: WorkspaceOption = None,
     json_: JsonFlag = False,
@@ -98,19 +99,21 @@ def run(
     With a runner, large draws and the metrics are worked on side by side; the result is the same.
     """
     from pipelines.bootstrap import bootstrap, workspace_at
+    from pipelines.helping import helped
 
     configs = [load_config(path, set_ or ()) for path in config]
     space = workspace_at(workspace)
     bootstrap(space)
     runner = on.chosen() if on else None
     codes = []
-    for path, loaded in zip(config, configs, strict=True):
-        outcome = _run_one(loaded, space, runner, force=force, progress=not json_)
-        if json_:
-            print(json.dumps(asdict(outcome)), flush=True)
-        else:
-            _show_outcome(loaded, outcome, path)
-        codes.append(outcome.exit_code)
+    with helped(processes):
+        for path, loaded in zip(config, configs, strict=True):
+            outcome = _run_one(loaded, space, runner, force=force, progress=not json_)
+            if json_:
+                print(json.dumps(asdict(outcome)), flush=True)
+            else:
+                _show_outcome(loaded, outcome, path)
+            codes.append(outcome.exit_code)
     return max(codes, key=(0, 4, 3).index)
 
 

@@ -16,6 +16,7 @@ from synthgen.config import CtganConfig
 from synthgen.datasets import Index
 from synthgen.errors import DataError
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
+from synthgen.synthesizers.ctgan.assisting import call_for_help, material_of
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.material import Material
 from synthgen.synthesizers.ctgan.monitor import Judge, settle_batch_norm
@@ -25,6 +26,7 @@ from synthgen.synthesizers.ctgan.private_moments import private_material
 from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.model_files import below
+from synthgen.synthesizers.team import Team
 from synthgen.synthesizers.training_file import training_key
 
 # The moments of 8,192 levels take 270 MB, and training holds four of their kind.
@@ -54,8 +56,9 @@ class Ctgan:
             TrainingError: training failed, and rolling back did not help.
         """
         _refuse_width(layout)
+        team = Team.current() if self.config.dp is None else Team()
         if self.config.dp is None:
-            material = Material.of(train.codes, train.classes, layout.sizes, batch_size=self.config.batch_size)
+            material = material_of(train, layout.sizes, self.config, team)
         else:
             # From here on neither rows nor their number are known; new noise each time, so nothing to go on from.
             material = private_material(train, layout, self.config.dp, batch_size=self.config.batch_size)
@@ -66,7 +69,8 @@ class Ctgan:
         key = training_key(seed, (train, valid), self.config) if checkpoint else ""
         if checkpoint:
             state.resume(checkpoint, key)
-        task = Task(material, self.config, Judge.of(valid, material, self.config.latent))
+        task = Task(material, self.config, Judge.of(valid, material, self.config.latent), team)
+        call_for_help(state, train, layout, self.config, team)
         train_networks(
             state, task, budget_of(self.config, len(material.codes)), lambda now: _save_state(now, checkpoint, key)
         )

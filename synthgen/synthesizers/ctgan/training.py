@@ -3,7 +3,8 @@
 import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from synthgen.synthesizers.ctgan.material import Material
 from synthgen.synthesizers.ctgan.monitor import Health, Judge, Rescue, diversity
 from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
 from synthgen.synthesizers.ctgan.package import build_critic, output_layer
+from synthgen.synthesizers.team import ALONE, Team
 from synthgen.synthesizers.training_file import Parts, restore_training, save_training
 
 logger = logging.getLogger(__name__)
@@ -119,11 +121,12 @@ def _optimizer(network: nn.Module, *, is_headed: bool = False) -> torch.optim.Op
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained for: the data, the config, and who judges on `valid` (None: nobody)."""
+    """What is trained for: the data, the config, who judges on `valid` (None: nobody), and who trains together."""
 
     material: Material
     config: CtganConfig
     judge: Judge | None = None
+    team: Team = ALONE
 
 
 def train_networks(state: State, task: Task, budget: Budget, save: Callable[[State], None]) -> None:
@@ -133,6 +136,8 @@ def train_networks(state: State, task: Task, budget: Budget, save: Callable[[Sta
         TrainingError: faults that three rollbacks did not cure.
     """
     material, config, conditions = task.material, task.config, task.material.conditions
+    team, seed = task.team, state.rng.initial_seed()
+    team.reseed(state.rng, seed, state.step)
     rescue = Rescue(state)
     started = time.monotonic() - state.seconds
     ticked_step, ticked_at = state.step, time.monotonic()
@@ -152,7 +157,7 @@ def train_networks(state: State, task: Task, budget: Budget, save: Callable[[Sta
             known = state.generator.given(logits, real, conditions, state.rng)
             loss = error = log_loss(material.groups, known, real)
         else:
-            loss, error = _moment_loss(state, material, logits)
+            loss, error = _moment_loss(state, material, logits, team)
 
         # Critic: whole rows, and what two columns at a time do not show.
         critic_value = loss.new_zeros(())
@@ -164,12 +169,12 @@ def train_networks(state: State, task: Task, budget: Budget, save: Callable[[Sta
             # Shuffled: rows are sorted by class, and a pack should hold several.
             order = torch.randperm(material.batch_size, generator=state.rng, device=material.device)
             critic_value = critic_loss(state.critic, whole[order], fake[order].detach(), state.rng)
-            _descend(state.critic_optimizer, critic_value)
+            _descend(state.critic_optimizer, critic_value, team)
             state.critic.requires_grad_(False)
             weight = config.critic_weight * state.numbers["critic_scale"]
             loss = loss - weight * critic_scores(state.critic, fake[order], state.rng).mean()
             state.critic.requires_grad_(True)
-        _descend(state.generator_optimizer, loss)
+        _descend(state.generator_optimizer, loss, team)
 
         # Average the weights; early on over a shorter time.
         decay = min(_EMA_DECAY, (1 + state.step) / (10 + state.step))
@@ -177,7 +182,7 @@ def train_networks(state: State, task: Task, budget: Budget, save: Callable[[Sta
             kept.lerp_(current.detach(), 1 - decay)
 
         state.step += 1
-        state.seconds = time.monotonic() - started
+        state.seconds = team.agreed(time.monotonic() - started)
         before, used = used, budget.used(state.step, state.seconds)
         # Rounded: 0.58 * 50 is 28.999... and would come a step late.
         tick = int(round(used * _TICKS, 6))
@@ -185,6 +190,9 @@ def train_networks(state: State, task: Task, budget: Budget, save: Callable[[Sta
             continue
 
         # Tick: the only place where the device is waited for.
+        if not team.leads:
+            _follow(state, team, seed)
+            continue
         named = "log_loss" if config.head else "moment_error"
         losses = {named: error.item(), "critic_loss": critic_value.item(), "generator_loss": loss.item()}
         codes = state.generator.draw(logits.detach(), conditions, {}, state.rng).codes
@@ -192,9 +200,11 @@ def train_networks(state: State, task: Task, budget: Budget, save: Callable[[Sta
         health = Health(losses[named], losses, _gradient_norm(state.generator), varied, has_critic)
         numbers = {**health.numbers(), "learning_rate": rate}
         is_late = share >= _LATE_FROM
-        if rescue.is_ready(state, health) and task.judge and tick % _CHECK_TICKS == 0 and (config.head or is_late):
-            numbers |= task.judge.check(state, state.average, state.best, is_late=is_late)
-            rescue.keep(state)
+        with _led(state, team):
+            is_ready = rescue.is_ready(state, health)
+            if is_ready and task.judge and tick % _CHECK_TICKS == 0 and (config.head or is_late):
+                numbers |= task.judge.check(state, state.average, state.best, is_late=is_late)
+                rescue.keep(state)
         numbers["rollbacks"] = state.numbers["rollbacks"]
         now = time.monotonic()
         speed = (state.step - ticked_step) / max(now - ticked_at, 1e-9)
@@ -215,12 +225,37 @@ def _set_rates(state: State, config: CtganConfig, share: float) -> float:
     return rate
 
 
-def _moment_loss(state: State, material: Material, logits: Tensor) -> tuple[Tensor, Tensor]:
+@contextmanager
+def _led(state: State, team: Team) -> Iterator[None]:
+    """Tell the others what the block decides: a rollback, or the end."""
+    rollbacks = state.numbers["rollbacks"]
+    try:
+        yield
+    except BaseException:
+        team.tell({"is_rolled_back": False, "numbers": {**state.numbers, "is_over": 1.0}})
+        raise
+    is_rolled_back = state.numbers["rollbacks"] > rollbacks
+    team.tell({"is_rolled_back": is_rolled_back, "numbers": state.numbers})
+    if is_rolled_back:
+        team.share(state.parts().tensors())
+
+
+def _follow(state: State, team: Team, seed: int) -> None:
+    decided = team.tell()
+    state.numbers = decided["numbers"]
+    if decided["is_rolled_back"]:
+        state.parts().fill(team.share())
+    # From here a training that is gone on with draws the same.
+    team.reseed(state.rng, seed, state.step)
+
+
+def _moment_loss(state: State, material: Material, logits: Tensor, team: Team) -> tuple[Tensor, Tensor]:
     """What to descend, and the error. The gradient is taken at a moving average: less noise than in one batch."""
     rows = torch.cat([material.groups.softmax(logits), material.conditions], dim=1)
     moments = cooccurrence(rows, material.strata)
     memory = min(_MOMENT_MEMORY, state.step / (state.step + 1))
-    state.running.mul_(memory).add_(moments.detach(), alpha=1 - memory)
+    # Of all processes: the error is that of the whole batch, and so is the mean of their gradients.
+    state.running.mul_(memory).add_(team.average(moments.detach()), alpha=1 - memory)
     difference = state.running - material.target
     residual = difference * material.weight
     return _MOMENT_WEIGHT * (residual * moments).sum(), (residual * difference).sum()
@@ -231,7 +266,8 @@ def _gradient_norm(network: nn.Module) -> float:
     return float(torch.stack([gradient.norm() for gradient in gradients]).norm())
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, team: Team) -> None:
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
+    team.average_gradients(optimizer)
     optimizer.step()
