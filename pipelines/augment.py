@@ -15,6 +15,7 @@ from prefect.states import Completed
 from pipelines.orchestration import finished
 from pipelines.pages import show_verdict
 from pipelines.runners import Runner, spreading
+from pipelines.slots import call_with_slot
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
@@ -29,7 +30,7 @@ def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfi
     """The stage as a Prefect task. Artifacts are keyed by content in the workspace, so Prefect caches nothing."""
 
     def body(*args: Any, **kwargs: Any) -> Any:
-        result = stage(*args, **kwargs)
+        result = call_with_slot(stage, *args, **kwargs)
         if isinstance(result, Ref) and result.reused:
             # Shown as "Cached" in the Prefect UI, as its own cache hits are.
             reused: State[Ref] = Completed(data=result, name="Cached")

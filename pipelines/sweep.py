@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture, as_completed
 
 from pipelines.orchestration import finished
 from pipelines.runners import Runner, children_ended
+from pipelines.slots import call_with_slot
 from pipelines.sweeping import Pace, results_markdown
 from synthgen.runs import Workspace
 from synthgen.sweeping import Attempt, Result, attempted, failure
@@ -26,7 +27,7 @@ _LOST = "the process that ran it died; the system may have killed it for its mem
 @task(name="run", task_run_name="{attempt[name]}", cache_policy=NO_CACHE, persist_result=False)
 def run_task(attempt: Mapping[str, Any], workspace: str, sweep: str) -> dict[str, Any]:
     """One attempt; plain JSON in and out, so that it may run anywhere that sees the workspace."""
-    return asdict(attempted(Attempt(**attempt), Workspace(Path(workspace)), sweep=sweep))
+    return asdict(attempted(Attempt(**attempt), Workspace(Path(workspace)), sweep=sweep, call=call_with_slot))
 
 
 def sweep_flow(attempts: Sequence[Attempt], workspace: Workspace, sweep: str, runner: Runner) -> list[Result]:
