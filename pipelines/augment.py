@@ -12,14 +12,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from pipelines.orchestration import finished
+from pipelines.approving import await_decision
+from pipelines.live_progress import progress_artifact
+from pipelines.orchestration import finished, has_shared_server
 from pipelines.pages import show_verdict
 from pipelines.runners import Runner, spreading
 from pipelines.slots import call_with_slot
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
-from synthgen.runs import Ref, Run, Workspace
+from synthgen.runs import WAITING, Ref, Run, Workspace
 from synthgen.shards import Spread, in_turn
 
 P = ParamSpec("P")
@@ -69,9 +71,14 @@ def augmented(
 ) -> Outcome:
     """One augmentation run inside a flow run, on whose page the verdict is shown."""
     links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
-    outcome = run_augmentation(
-        config, workspace, force=force, fresh=fresh, call=call_as_task, links=links, spread=spread
-    )
+    with progress_artifact():
+        outcome = run_augmentation(
+            config, workspace, force=force, fresh=fresh, call=call_as_task, links=links, spread=spread
+        )
+    run = Run(Path(outcome.run_dir))
+    if outcome.state == WAITING and has_shared_server():
+        show_verdict(workspace, run)
+        outcome = await_decision(workspace, outcome, links["prefect.flow_run_id"], call=call_as_task)
     finished(outcome)
-    show_verdict(workspace, Run(Path(outcome.run_dir)))
+    show_verdict(workspace, run)
     return outcome

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError
 
 from pipelines.commands import (
+    approving,
     auditing,
     augmenting,
     downstream,
@@ -36,15 +37,16 @@ app = App(
     version=__version__,
     help="Augment a labelled dataset with a GAN, prove on held-out real data that it is good, safe and useful, "
     "or refuse and say why.",
-    help_epilogue="Exit codes: 0 PASS · 1 unexpected error · 2 bad input, config or usage · 3 gate FAIL · "
-    "4 INCONCLUSIVE or NOT AUDITED · 130 Ctrl-C · 143 SIGTERM.",
+    help_epilogue="Exit codes: 0 PASS · 1 unexpected error · 2 bad input, config or usage · 3 gate FAIL or rejected · "
+    "4 INCONCLUSIVE, NOT AUDITED or waiting for approval · 130 Ctrl-C · 143 SIGTERM.",
     # Else it ends the process itself, silently and always with 130.
     suppress_keyboard_interrupt=False,
 )
 # To add one: a function in pipelines/commands/, and its name here.
 COMMANDS = (
-    augmenting.init, augmenting.check, augmenting.run, auditing.audit, reporting.report, reporting.compare,
-    models.sample, models.verify, registry.models, registry.promote, registry.rollback, downstream.downstream,
+    augmenting.init, augmenting.check, augmenting.run, approving.approve, approving.reject,
+    auditing.audit, reporting.report, reporting.compare, models.sample, models.verify,
+    registry.models, registry.promote, registry.rollback, downstream.downstream,
     sweeping.sweep, scheduling.schedule, scheduling.schedules, scheduling.serve,
     workspace.runs, workspace.up, workspace.down, workspace.ui, workspace.doctor,
 )  # fmt: skip

@@ -29,6 +29,8 @@ _START_S = 180.0
 # The lock of this process, held until it ends, and what the flow came to.
 _HELD: dict[Path, tuple[str, FileLock]] = {}
 _FINISHED: list[object] = []
+# Addresses of the servers that this process has started for itself alone.
+_OWN: set[str] = set()
 
 
 def processes(workspace: Workspace) -> Path:
@@ -105,8 +107,17 @@ def start_server(workspace: Workspace) -> str | None:
             failure = _awaited(server, port)
         if failure is None:
             os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+            _OWN.add(os.environ["PREFECT_API_URL"])
         return failure
     return None
+
+
+def has_shared_server() -> bool:
+    """Whether Prefect's server is one that others reach too, and that outlives this process."""
+    from prefect.settings import PREFECT_API_URL
+
+    address = PREFECT_API_URL.value()
+    return address is not None and address not in _OWN
 
 
 def _free_port() -> int:

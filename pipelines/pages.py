@@ -6,7 +6,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from pipelines.verdicts import verdict_markdown
 from synthgen import tracking
 from synthgen.findings import Report
-from synthgen.runs import Run, Workspace, read_json
+from synthgen.runs import WAITING, Run, Workspace, read_json
 
 
 def show_verdict(workspace: Workspace, run: Run) -> None:
@@ -15,7 +15,7 @@ def show_verdict(workspace: Workspace, run: Run) -> None:
     page = tracking.run_url(workspace, record.get("mlflow_run_id"))
     places = {
         "report": str(run.report / "report.html"),
-        "dataset": record.get("dataset_dir") or "none: the gates refused it",
+        "dataset": record.get("dataset_dir") or _withheld(run),
         "run": str(run.directory),
         "MLflow": page or "synthgen ui",
     }
@@ -27,3 +27,9 @@ def show_verdict(workspace: Workspace, run: Run) -> None:
     with get_client(sync_client=True) as client:
         tags = {*runtime.flow_run.tags, f"verdict:{record.get('verdict')}"}
         client.update_flow_run(runtime.flow_run.id, tags=sorted(tags))
+
+
+def _withheld(run: Run) -> str:
+    if run.record()["state"] == WAITING:
+        return f"none yet: resume this flow run, or synthgen approve {run.id}"
+    return "none: the gates or a person refused it"

@@ -454,6 +454,17 @@ class PromotionConfig(Section):
     margin: Annotated[float, Field(ge=0, le=0.5)] = 0.01
 
 
+NotifyEvent = Literal["pass", "inconclusive", "fail", "error", "waiting"]
+
+
+class NotifyConfig(Section):
+    """A webhook that is told how a run ended: an address, or $NAME of the environment variable that holds it."""
+
+    webhook: Annotated[str, Field(pattern=r"^(https?://\S+|\$\w+|\$\{\w+\})$")] | None = None
+    # Not `on`, which YAML reads as a truth value.
+    events: tuple[NotifyEvent, ...] = ("fail", "error", "waiting")
+
+
 class RunConfig(Section):
     """One run, as the YAML says it. Every key but `source` has a default."""
 
@@ -470,6 +481,8 @@ class RunConfig(Section):
     export: ExportConfig = ExportConfig()
     tracking: TrackingConfig = TrackingConfig()
     promotion: PromotionConfig = PromotionConfig()
+    approval: Literal["none", "required"] = "none"
+    notify: NotifyConfig = NotifyConfig()
 
     @property
     def privacy(self) -> DpConfig | None:

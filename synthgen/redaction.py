@@ -12,6 +12,10 @@ _NAMES = (
 _PATTERNS = (
     # User and password of an address. A path drops one of two slashes; C:/ is a drive.
     re.compile(r"(?i)(\b[a-z][a-z0-9+.-]+:/{1,2})[^/@\s]+(?=@)"),
+    # Who knows the address of such a webhook may write to it.
+    re.compile(
+        r"(?i)(https://(?:hooks\.slack\.com/|discord(?:app)?\.com/api/webhooks/|[\w.-]*webhook\.office\.com/))\S+"
+    ),
     re.compile(rf"(?i)((?:{_NAMES})=)[^&\s'\"]+"),
     re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"),
     # Tokens that are known by how they begin: AWS, GitHub, GitLab, Slack, Hugging Face, OpenAI, JWT.

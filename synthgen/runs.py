@@ -25,6 +25,7 @@ from synthgen import __version__
 from synthgen.config import AuditConfig, RunConfig
 from synthgen.errors import DiskFullError, IntegrityError, UsageError, nearest_name, resource_error
 from synthgen.redaction import redacted_values
+from synthgen.retrying import is_busy, retried
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +40,21 @@ _CHECKPOINT = "checkpoint"
 # A wait this long for another process is told.
 _PATIENCE_S = 2.0
 _PARTIAL = ".partial"
+# The state of a run that a person has to say yes or no to.
+WAITING = "waiting for approval"
+# That of one which has got the no.
+REJECTED = "rejected"
 # States of a run that the same command goes on with, once no process works on it.
-_STOPPED = ("running", "interrupted")
+_STOPPED = ("running", "interrupted", WAITING)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write through a temporary name: a reader sees the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        temporary.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
-        temporary.replace(path)
+        text = json.dumps(content, indent=1, default=str)
+        retried(lambda: temporary.write_text(text, encoding="utf-8"), passes=is_busy)
+        retried(lambda: temporary.replace(path), passes=is_busy)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -129,7 +135,7 @@ class Workspace:
             logger.info("build stage=%s key=%s", stage, key, extra={"stage": stage, "state": "running"})
             partial = final.with_name(f"{key}{_PARTIAL}")
             with _resources_told(stage, partial):
-                seconds = _built(partial, write)
+                seconds = retried(lambda: _built(partial, write), passes=is_busy)
                 partial.rename(final)
             logger.info("built stage=%s seconds=%.1f", stage, seconds, extra={"stage": stage, "state": "done"})
             return Ref(stage, key, str(final), False, seconds)

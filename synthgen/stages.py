@@ -22,6 +22,7 @@ from synthgen.exporters.parts import require_free_mark
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_of, verdict_of
 from synthgen.metrics import Modality
+from synthgen.notifying import notify, reason_of
 from synthgen.remote import is_address, local_copy, require_address, send
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
@@ -88,6 +89,14 @@ def split_data(config: RunConfig, workspace: Workspace, data: Ref) -> Ref:
 
 def preflight(config: RunConfig, workspace: Workspace) -> list[str]:
     """Answer every mistake in data, plan, gates and synthesizer before training; the stages that this built."""
+    try:
+        return _looked_over(config, workspace)
+    except Exception as error:
+        notify(config.notify, "error", {"name": config.name, "reason": reason_of(error)})
+        raise
+
+
+def _looked_over(config: RunConfig, workspace: Workspace) -> list[str]:
     data = ingest(config, workspace)
     splits = split_data(config, workspace, data)
     train = load_data(splits.directory / "train")
@@ -294,6 +303,7 @@ def emit(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, report: Repor
         "created": report.provenance["started"],
         "synthesizer": report.provenance.get("model", config.synthesizer.kind),
         "differential_privacy": report.provenance.get("differential_privacy"),
+        "approval": report.provenance.get("approval"),
     }
     emit_dataset(run.dataset, parts, rows, purpose=config.purpose, formats=config.export.formats, facts=facts)
     return run.dataset
@@ -327,5 +337,5 @@ def track(
 
 
 def config_hash(config: RunConfig) -> str:
-    """Hash of what decides the content of a run; where it is tracked and what becomes of its model do not."""
-    return content_key("judge", config.model_dump(mode="json", exclude={"tracking", "name", "promotion"}))
+    """Hash of what decides the content of a run, not where it is tracked, who is told or what becomes of its model."""
+    return content_key("judge", config.model_dump(mode="json", exclude={"tracking", "name", "promotion", "notify"}))

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -82,6 +83,43 @@ def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Re
         client.log_artifacts(mlflow_run_id, str(run.directory / "report"), "report")
         client.log_artifact(mlflow_run_id, str(run.directory / "config.yaml"))
         client.set_terminated(mlflow_run_id, "FINISHED")
+
+
+def wait(run: Run, workspace: Workspace, mlflow_run_id: str | None) -> None:
+    """Show that the run waits for a person, with the report to look at."""
+    if mlflow_run_id is None:
+        return
+    with safely(run, "MLflow does not show that it waits for approval"):
+        client = client_of(workspace)
+        client.set_tag(mlflow_run_id, "synthgen.state", str(run.record()["state"]))
+        client.log_artifacts(mlflow_run_id, str(run.directory / "report"), "report")
+        client.set_terminated(mlflow_run_id, "SCHEDULED")
+
+
+def log_times(run: Run, workspace: Workspace, mlflow_run_id: str | None, seconds: Mapping[str, float]) -> None:
+    """Seconds of each stage in this run, and of what it processed how much per second."""
+    if mlflow_run_id is None:
+        return
+    from mlflow.entities import Metric
+
+    with safely(run, "the times of its stages are not in MLflow"):
+        record, client = run.record(), client_of(workspace)
+        numbers = {f"stage.{stage}.seconds": taken for stage, taken in seconds.items()}
+        unit = record.get("unit", "rows")
+        for stage, amount in _amounts(record).items():
+            if seconds.get(stage):
+                numbers[f"stage.{stage}.{unit}_per_second"] = amount / seconds[stage]
+        now = int(time.time() * 1000)
+        client.log_batch(mlflow_run_id, metrics=[Metric(key, value, now, 0) for key, value in numbers.items()])
+
+
+def _amounts(record: Mapping[str, Any]) -> dict[str, float]:
+    """How many rows or images each stage worked on; none where an earlier run has done it."""
+    real, synthetic = record.get("real_rows", 0), record.get("synthetic_rows", 0)
+    every = {"ingest": real, "split": real, "sample": synthetic, "curate": synthetic, "evaluate": synthetic}
+    stages = record.get("stages", {})
+    done = {stage: amount for stage, amount in every.items() if not stages.get(stage, {}).get("reused", True)}
+    return {**done, "emit": synthetic}
 
 
 def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseException) -> None:

@@ -161,7 +161,7 @@ def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
     from pipelines.terminal import print_gates, print_places, verdict_text
     from synthgen.findings import Report
     from synthgen.reports.headline import headline
-    from synthgen.runs import read_json
+    from synthgen.runs import WAITING, read_json
 
     report = Report.from_json(read_json(Path(outcome.report_json)))
     out.print()
@@ -172,10 +172,13 @@ def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
     print_gates(out, report)
     out.print()
     dataset = outcome.dataset_dir or "none: the gates refused it"
+    if outcome.state == WAITING:
+        dataset = f"none yet: synthgen approve {outcome.run_id}, or reject with --reason"
     places = {
         "report": outcome.report_html,
         "dataset": dataset,
         "mlflow": _tracked_at(outcome),
+        **({"model": f"{outcome.model}; champion: {outcome.promotion}"} if outcome.model else {}),
     }
     print_places(out, places)
     suffix = ".npz" if config.modality == "images" else ".parquet"

@@ -65,11 +65,20 @@ def _state(report: Report, emitted: bool | None) -> str:
     if emitted is None:
         return "Audited"
     if not emitted:
-        return "Nothing was emitted"
+        return _withheld(report)
     made, real = report.provenance.get("synthetic_rows"), report.provenance.get("split_rows", {}).get("train")
     beside = f" beside {real:,} real ones" if real else ""
     unit = report.provenance.get("unit", "rows")
     return f"Emitted {made:,} synthetic {unit}{beside}" if made else "Emitted"
+
+
+def _withheld(report: Report) -> str:
+    approval = report.provenance.get("approval") or {}
+    if report.verdict == Verdict.FAIL or not approval:
+        return "Nothing was emitted"
+    if approval.get("decision") is None:
+        return "Nothing is emitted before a person approves"
+    return f"Nothing was emitted, because {approval.get('by')} rejected it"
 
 
 def _subjects(judgements: Sequence[Judgement]) -> str:

@@ -190,4 +190,13 @@ def _rest(proposal: Proposal) -> list[str]:
         "tracking:",
         "  # The MLflow experiment; null: the name of the run.",
         "  experiment: null",
+        "",
+        "# none, or required: nothing is emitted before `synthgen approve RUN`.",
+        "approval: none",
+        "",
+        "notify:",
+        "  # An address, or $NAME of the environment variable that holds it; null: nobody is told.",
+        "  webhook: null",
+        "  # Of pass, inconclusive, fail, error, waiting (for approval).",
+        "  events: [fail, error, waiting]",
     ]
