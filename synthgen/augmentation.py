@@ -261,7 +261,7 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller,
     _record_real(run, data, splits)
     drift = call(changes.data_drift, config, workspace, data, run)
     canaries = call(stages.plant, config, workspace, splits) if config.canaries else None
-    model = call(stages.fit, config, workspace, splits, canaries)
+    model = call(stages.fit, config, workspace, splits, canaries, changes.earlier_model(config, workspace, run))
     run.adopt(model.directory / "model", "model")
     stages.describe_model(run, model)
     candidates = call(stages.sample, config, workspace, splits, model, spread)

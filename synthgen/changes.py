@@ -1,7 +1,7 @@
 """What changed in the data since the last finished run of the same name."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from typing import Any
 from synthgen.config import RunConfig
 from synthgen.datasets import load_data
 from synthgen.errors import name_list
-from synthgen.findings import Drift
+from synthgen.findings import Drift, Verdict
 from synthgen.metrics.drift import compare
-from synthgen.runs import Ref, Run, Workspace, list_runs, read_json, write_json
+from synthgen.runs import Ref, Run, Workspace, artifact_folder, list_runs, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +20,32 @@ _FILE = "drift.json"
 
 def last_finished(workspace: Workspace, run: Run, name: str) -> Mapping[str, Any] | None:
     """run.json of the newest finished run of the name that began before this one; None when there is none."""
+    return next(_earlier_runs(workspace, run, name), None)
+
+
+def earlier_model(config: RunConfig, workspace: Workspace, run: Run) -> Path | None:
+    """The folder of the model that a warm start begins with: of the newest run of the name that passed.
+
+    A run that was stopped and goes on finds the same one, since only runs that began before it count.
+    """
+    if not getattr(config.synthesizer, "warm_start", False):
+        return None
+    for record in _earlier_runs(workspace, run, config.name):
+        folder = Path(record["run_dir"]) / "model"
+        if record.get("verdict") == Verdict.PASS and (folder / "synthesizer.json").exists():
+            run.update(started_from=record["run_id"])
+            return folder
+    run.update(start="cold: no earlier run of this name passed")
+    return None
+
+
+def _earlier_runs(workspace: Workspace, run: Run, name: str) -> Iterator[Mapping[str, Any]]:
+    """run.json of the finished runs of the name that began before this one, newest first; audits are none."""
     started = str(run.record().get("started"))
     for record in list_runs(workspace):
         is_earlier = record["run_id"] != run.id and str(record.get("started")) <= started
         if record.get("name") == name and record.get("state") == "finished" and record.get("stages") and is_earlier:
-            return record
-    return None
+            yield record
 
 
 def data_drift(config: RunConfig, workspace: Workspace, data: Ref, run: Run) -> Ref | None:
@@ -34,7 +54,7 @@ def data_drift(config: RunConfig, workspace: Workspace, data: Ref, run: Run) -> 
     if last is None or last["data_sha256"] == read_json(data.directory / "fingerprint.json")["sha256"]:
         return None
     key, since = str(last["stages"]["ingest"]["key"]), str(last["run_id"])
-    before = workspace.root / "artifacts" / "ingest" / key / "data"
+    before = artifact_folder(workspace, "ingest", key) / "data"
     if not before.exists():
         note = f"the data differ from those of run {since}, whose rows are gone: what changed cannot be said"
         logger.info("drift since=%s state=gone", since, extra={"note": note})

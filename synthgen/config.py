@@ -205,7 +205,10 @@ class DpConfig(Section):
 
 
 class CtganConfig(_OverCodes):
-    """Conditional tabular GAN (Xu 2019) over binned codes. `head`: columns see the columns before them."""
+    """Conditional tabular GAN (Xu 2019) over binned codes. `head`: columns see the columns before them.
+
+    `warm_start`: begin with the model of the last run of this name that passed, where it fits the data.
+    """
 
     kind: Literal["ctgan"]
     batch_size: Annotated[int, Field(ge=20, le=20_000)] = 500
@@ -214,6 +217,7 @@ class CtganConfig(_OverCodes):
     learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 6e-3
     critic_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
     head: bool = True
+    warm_start: bool = False
     dp: DpConfig | None = None
 
     @model_validator(mode="before")
@@ -227,6 +231,8 @@ class CtganConfig(_OverCodes):
     def _dp_looks_at_no_raw_row(self) -> "CtganConfig":
         if self.dp is not None and (self.head or self.critic_weight > 0 or self.inside != "uniform"):
             raise ValueError("dp allows neither head, critic_weight nor inside: trees, which look at raw rows")
+        if self.dp is not None and self.warm_start:
+            raise ValueError("dp allows no warm_start: the earlier model has seen rows that epsilon does not count")
         return self
 
 

@@ -135,22 +135,29 @@ def _learnt(config: RunConfig, splits: Ref, canaries: Ref | None) -> Splits:
     return replace(parts, train=planted)
 
 
-def fit(config: RunConfig, workspace: Workspace, splits: Ref, canaries: Ref | None = None) -> Ref:
-    """Train the synthesizer, continuing from a checkpoint if one is there. Artifact: model/, history.json."""
+def fit(
+    config: RunConfig, workspace: Workspace, splits: Ref, canaries: Ref | None = None, start: Path | None = None
+) -> Ref:
+    """Train the synthesizer, continuing from a checkpoint if one is there. Artifact: model/, history.json.
+
+    Args:
+        start: folder of an earlier model to begin with where it fits.
+    """
     synthesizer = located(config.synthesizer, workspace)
 
     def write(out: Path) -> None:
         parts = _learnt(config, splits, canaries)
         if isinstance(parts.train, Table) and isinstance(parts.valid, Table) and config.is_curated:
-            fit_best(config, parts.train, parts.valid, out)
+            fit_best(config, parts.train, parts.valid, out, start=start)
         else:
             _fit_one(config, synthesizer, parts, out)
 
     curation = config.curation.model_dump() if config.modality == "table" else {}
     inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed, **curation}
     inputs |= origin_inputs(synthesizer)
-    # Without canaries the key is that of runs that know of none.
-    return workspace.build("fit", inputs if canaries is None else {**inputs, "canaries": canaries}, write)
+    # Without canaries or an earlier model the key is that of runs that know of none.
+    further = {"canaries": canaries, "start": None if start is None else sha256_path(start)}
+    return workspace.build("fit", {**inputs, **{key: item for key, item in further.items() if item is not None}}, write)
 
 
 def _fit_one(config: RunConfig, synthesizer: SynthesizerConfig, parts: Splits, out: Path) -> None:
@@ -256,7 +263,9 @@ def describe_model(run: Run, model: Ref) -> None:
     saved = read_json(model.directory / "model" / "synthesizer.json")
     described = saved.get("model")
     promise = described.get("privacy") if isinstance(described, Mapping) else None
-    run.update(model=_choice(model).kind, differential_privacy=promise)
+    facts = {"model": _choice(model).kind, "differential_privacy": promise}
+    # What came of the earlier model that a warm start was to begin with: `warm`, or why not.
+    run.update(**facts, **({"start": saved["start"]} if "start" in saved else {}))
 
 
 def judge_run(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, evaluation: Ref) -> Report:

@@ -105,10 +105,13 @@ def candidates_of(config: SynthesizerConfig) -> list[SynthesizerConfig]:
     ]
 
 
-def fit_best(config: RunConfig, train: Table, valid: Table, out: Path) -> None:
+def fit_best(config: RunConfig, train: Table, valid: Table, out: Path, *, start: Path | None = None) -> None:
     """Train the candidates and keep the best: model/, history.json and choice.json in `out`.
 
     Every finished candidate waits in checkpoint/, so that a killed run does not train it twice.
+
+    Args:
+        start: folder of an earlier model to begin with where it fits.
 
     Raises:
         TrainingError: no candidate could be trained.
@@ -118,7 +121,7 @@ def fit_best(config: RunConfig, train: Table, valid: Table, out: Path) -> None:
     for candidate in candidates_of(config.synthesizer):
         folder = out / "checkpoint" / candidate.kind
         try:
-            model, seconds = _fitted(candidate, config, train, valid, folder)
+            model, seconds = _fitted(candidate, config, train, valid, folder, start=start)
         except (TrainingError, DataError) as error:
             if not isinstance(config.synthesizer, AutoConfig):
                 raise
@@ -149,7 +152,7 @@ def choose(arms: Sequence[Arm]) -> Arm:
 
 
 def _fitted(
-    candidate: SynthesizerConfig, config: RunConfig, train: Table, valid: Table, folder: Path
+    candidate: SynthesizerConfig, config: RunConfig, train: Table, valid: Table, folder: Path, *, start: Path | None
 ) -> tuple[Synthesizer, float]:
     done = folder / "seconds.json"
     if done.exists():
@@ -157,7 +160,7 @@ def _fitted(
     step = f"train {candidate.kind}"
     logger.info("train candidate kind=%s", candidate.kind, extra={"stage": "fit", "state": "running", "step": step})
     started = time.monotonic()
-    model = create(candidate, train)
+    model = create(candidate, train, start=start)
     model.fit(train, valid, named_rng(config.seed, "fit"), checkpoint=folder / "training")
     model.save(folder / "model")
     seconds = round(time.monotonic() - started, 1)

@@ -92,8 +92,12 @@ SYNTHESIZERS: Mapping[str, Entry] = {
 }
 
 
-def create(config: SynthesizerConfig, data: Data) -> Synthesizer:
+def create(config: SynthesizerConfig, data: Data, *, start: Path | None = None) -> Synthesizer:
     """The unfitted synthesizer that the config names, `auto` resolved by what the data are.
+
+    Args:
+        start: folder of an earlier model, with whose weights training begins where they fit; only table models that
+            can take them look at it.
 
     Raises:
         ConfigError: the kind does not serve this modality.
@@ -111,6 +115,11 @@ def create(config: SynthesizerConfig, data: Data) -> Synthesizer:
     built = entry.build(concrete)
     if isinstance(built, CheckedSynthesizer):
         built.check(data)
+    if start is not None and entry.over_codes:
+        from synthgen.synthesizers.table_model import TableModel
+
+        assert isinstance(built, TableModel)
+        built.begin_from(load_synthesizer(start))
     return Constrained(built) if isinstance(data, Table) and data.schema.constraints else built
 
 

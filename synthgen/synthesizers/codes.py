@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -102,4 +102,17 @@ class CodeModel(Protocol):
     @property
     def history(self) -> Sequence[dict[str, float]]:
         """Training numbers, one dict per tick with at least "step" and "seconds"."""
+        ...
+
+
+@runtime_checkable
+class WarmCodeModel(CodeModel, Protocol):
+    """A code model whose training can begin with the weights of an earlier one of the same layout and config."""
+
+    def begin_from(self, earlier: CodeModel, codes: Sequence[Index]) -> None:
+        """Take the weights of the fitted model for the start of `fit`.
+
+        Args:
+            codes: of each column, int64 [size]: the code in the earlier layout that each code was, -1 for a new one.
+        """
         ...

@@ -56,3 +56,10 @@ class CheckedSynthesizer(Synthesizer, Protocol):
     def check(self, train: Data) -> None:
         """Raise ConfigError or ModelError where these data cannot be trained on as configured."""
         ...
+
+
+@runtime_checkable
+class Wrapper(Protocol):
+    """A synthesizer around another one, such as the one that keeps constraints."""
+
+    inner: Synthesizer

@@ -12,7 +12,7 @@ from synthgen.datasets import Data, Index, Labels, Table
 from synthgen.errors import DataError, ModelError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.awaited import Awaited
-from synthgen.synthesizers.codes import CodeModel, CodeRows
+from synthgen.synthesizers.codes import CodeModel, CodeRows, WarmCodeModel
 from synthgen.synthesizers.conditions import Condition, draw_conditioned
 from synthgen.synthesizers.ctgan.private_budget import secret_rng
 from synthgen.synthesizers.ctgan.private_encoder import PrivateEncoder
@@ -20,6 +20,8 @@ from synthgen.synthesizers.encoding.encoder import Encoder, default_bins
 from synthgen.synthesizers.encoding.inside import Inside
 from synthgen.synthesizers.encoding.relations import Relations
 from synthgen.synthesizers.model_files import read_model, write_model
+from synthgen.synthesizers.protocol import Synthesizer, Wrapper
+from synthgen.synthesizers.warm_start import continued, earlier_codes, misfit
 
 SAMPLE_ROWS = 16_384
 
@@ -41,6 +43,19 @@ class TableModel:
         self.config = config
         self.codes = codes
         self._fitted: _Fitted | None = None
+        self._earlier: TableModel | None = None
+        self._start = ""
+
+    def begin_from(self, earlier: Synthesizer) -> None:
+        """Let `fit` go on from this fitted model where its codes fit the rows; what came of it is in `start`."""
+        inner = earlier.inner if isinstance(earlier, Wrapper) else earlier
+        self._start = "cold: the earlier model is of another kind"
+        if (
+            isinstance(inner, TableModel)
+            and isinstance(self.codes, WarmCodeModel)
+            and inner.config.kind == self.config.kind
+        ):
+            self._earlier = inner
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
@@ -55,9 +70,8 @@ class TableModel:
         """
         assert isinstance(train, Table)
         assert isinstance(valid, Table)
-        relations = self._relations(train)
+        relations, encoder, frequency = self._basis(train)
         train, valid = relations.reduced(train), relations.reduced(valid)
-        encoder, frequency = self._encoder(train)
         if not encoder.feature_sizes:
             raise DataError(
                 "the table has no column to learn beside the label", hint="see `drop` and `ids` of the source"
@@ -71,6 +85,20 @@ class TableModel:
         self._fitted = _Fitted(relations, encoder, inside, frequency)
         return self
 
+    def _basis(self, train: Table) -> tuple[Relations, Encoder, FloatArray]:
+        """Relations, encoder and class shares; with an earlier model that fits, its relations and its bins."""
+        if self._earlier is not None and isinstance(self.codes, WarmCodeModel):
+            known = self._earlier._ready()
+            reduced = known.relations.reduced(train) if set(known.relations.names) <= set(train.frame) else train
+            reason = misfit(self._earlier.config, self.config, known.encoder, reduced)
+            self._start = f"cold: {reason}" if reason else "warm"
+            if not reason:
+                encoder = continued(known.encoder, Encoder.fit(reduced, bins=self.config.bins), reduced)
+                self.codes.begin_from(self._earlier.codes, earlier_codes(known.encoder, encoder))
+                return known.relations, encoder, _class_shares(encoder, reduced)
+        relations = self._relations(train)
+        return relations, *self._encoder(relations.reduced(train))
+
     def _relations(self, train: Table) -> Relations:
         """Columns that are nearly formulas of others; none under differential privacy, which must not look at them."""
         if isinstance(self.config, CtganConfig) and self.config.dp is not None:
@@ -83,8 +111,7 @@ class TableModel:
             private = PrivateEncoder.fit(train, self.config.dp, bins=self.config.bins, rng=secret_rng())
             return private.encoder, private.frequency
         encoder = Encoder.fit(train, bins=self.config.bins)
-        counts = np.unique(encoder.label_codes(train.labels), return_counts=True)[1]
-        return encoder, counts / len(train)
+        return encoder, _class_shares(encoder, train)
 
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> Table:
         """Rows with these labels, or with classes by their frequency in train; raises ModelError before fit."""
@@ -133,7 +160,12 @@ class TableModel:
         inside, inside_arrays = fitted.inside.state()
         relations, relations_arrays = fitted.relations.state()
         model, model_arrays = self.codes.state()
-        own = {"kind": self.config.kind, "config": self.config.model_dump(), "history": list(self.history)}
+        own: dict[str, object] = {
+            "kind": self.config.kind,
+            "config": self.config.model_dump(),
+            "history": list(self.history),
+        }
+        own |= {"start": self._start} if self._start else {}
         parts = {"relations": relations, "encoder": encoder, "inside": inside, "model": model}
         arrays = {**relations_arrays, **encoder_arrays, **inside_arrays, **model_arrays}
         write_model(directory, {**own, **parts}, {**arrays, "frequency": fitted.frequency})
@@ -154,3 +186,9 @@ class TableModel:
         if self._fitted is None:
             raise ModelError(f"{self.config.kind} has not been fitted: call fit or load first")
         return self._fitted
+
+
+def _class_shares(encoder: Encoder, train: Table) -> FloatArray:
+    """float64 [k], share of each class of the encoder among the rows."""
+    counts = np.bincount(encoder.label_codes(train.labels), minlength=len(encoder.classes))
+    return np.asarray(counts / len(train), dtype=np.float64)

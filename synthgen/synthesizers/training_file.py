@@ -1,5 +1,6 @@
 """Everything that changes in a training, in one safetensors file, from which it goes on bit by bit."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -57,9 +58,15 @@ class Parts:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 
-def training_key(seed: int, rows: Sequence[CodeRows], config: CodeModelConfig) -> str:
-    """What a training is one of: a state goes on only with the same data, config and seed."""
-    return " ".join([str(seed), *(part.fingerprint() for part in rows), config.model_dump_json()])
+def training_key(
+    seed: int, rows: Sequence[CodeRows], config: CodeModelConfig, start: Mapping[str, Tensor] | None = None
+) -> str:
+    """What a training is one of: a state goes on only with the same data, config, seed and weights to start with."""
+    digest = hashlib.sha256()
+    for name, tensor in (start or {}).items():
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    began = [] if start is None else [digest.hexdigest()]
+    return " ".join([str(seed), *(part.fingerprint() for part in rows), config.model_dump_json(), *began])
 
 
 def save_training(

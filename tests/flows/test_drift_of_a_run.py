@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from synthgen.augmentation import run_augmentation
+from synthgen.changes import earlier_model
 from synthgen.config_reading import parse_config
-from synthgen.runs import Workspace, find_run, read_json
+from synthgen.runs import Run, Workspace, find_run, read_json
+from synthgen.stages import describe_model, fit, ingest, split_data
 
 
 def write_people(path: Path, n: int, seed: int, *, older: int = 0) -> None:
@@ -44,3 +46,30 @@ def test_what_changed_since_the_last_run_is_in_report_and_mlflow(
     assert tracked.metrics["drift.c2st_auc.low"] > 0.55
     assert tracked.metrics["drift.columns_moved"] == 1
     assert "drift" in find_run(space, second.run_id).record()["stages"]
+
+
+def test_a_warm_start_begins_with_the_last_run_that_passed_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    data, space = tmp_path / "people.csv", Workspace(tmp_path / "space")
+    settings = {"kind": "ctgan", "budget_steps": 4, "warm_start": True}
+    raw = {"source": {"kind": "table", "path": str(data), "label": "ill"}, "synthesizer": settings}
+    config = parse_config({**raw, "name": "people"})
+    write_people(data, 120, 1)
+    keys = []
+    for number, verdict in enumerate(("FAIL", "PASS", "PASS")):
+        run = Run.create(space, config, str(number))
+        splits = split_data(config, space, ingest(config, space))
+        start = earlier_model(config, space, run)
+        model = fit(config, space, splits, start=start)
+        describe_model(run, model)
+        run.adopt(model.directory / "model", "model")
+        run.update(
+            state="finished", verdict=verdict, stages={"fit": {"key": model.key}}, started=f"2024-01-0{number + 1}"
+        )
+        keys.append((model.key, run.id, run.record()))
+    first, second, third = (record for _, _, record in keys)
+    assert first["start"] == second["start"] == "cold: no earlier run of this name passed"
+    assert (third["started_from"], third["start"]) == (keys[1][1], "warm")
+    assert keys[0][0] == keys[1][0] != keys[2][0]

@@ -41,4 +41,5 @@ def assist(job: dict[str, Any], team: Team) -> None:
     state = State.fresh(config, layout, material, torch.Generator(material.device).manual_seed(job["seed"]))
     state.parts().fill(team.share())
     state.step, state.seconds, state.numbers = job["step"], job["seconds"], job["numbers"]
-    train_networks(state, Task(material, config, team=team), budget_of(config, len(codes)), lambda _: None)
+    budget = budget_of(config, len(codes), is_warm="is_warm" in state.numbers)
+    train_networks(state, Task(material, config, team=team), budget, lambda _: None)

@@ -15,7 +15,7 @@ import torch
 from synthgen.config import CtganConfig
 from synthgen.datasets import Index
 from synthgen.errors import DataError
-from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
+from synthgen.synthesizers.codes import Allowed, Arrays, CodeModel, CodeRows, Drawn, Layout
 from synthgen.synthesizers.ctgan.assisting import call_for_help, material_of
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.material import Material
@@ -23,6 +23,7 @@ from synthgen.synthesizers.ctgan.monitor import Judge, settle_batch_norm
 from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
 from synthgen.synthesizers.ctgan.private_budget import accounting
 from synthgen.synthesizers.ctgan.private_moments import private_material
+from synthgen.synthesizers.ctgan.start import Start
 from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.model_files import below
@@ -41,6 +42,13 @@ class Ctgan:
         self._network: CodeGenerator | None = None
         self._history: list[dict[str, float]] = []
         self._privacy: dict[str, Any] | None = None
+        self._start: Start | None = None
+
+    def begin_from(self, earlier: CodeModel, codes: Sequence[Index]) -> None:
+        """Take the generator of the earlier GAN; the critic joins late and starts anew, as it does without one."""
+        assert isinstance(earlier, Ctgan)
+        assert earlier._network is not None
+        self._start = Start(earlier._network, codes)
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
@@ -66,17 +74,27 @@ class Ctgan:
             valid, checkpoint = valid.take(np.arange(0)), None
         seed = int(rng.integers(2**63))
         state = State.fresh(self.config, layout, material, torch.Generator(material.device).manual_seed(seed))
-        key = training_key(seed, (train, valid), self.config) if checkpoint else ""
+        began = self._begun(state)
+        key = training_key(seed, (train, valid), self.config, began) if checkpoint else ""
         if checkpoint:
             state.resume(checkpoint, key)
         task = Task(material, self.config, Judge.of(valid, material, self.config.latent), team)
         call_for_help(state, train, layout, self.config, team)
-        train_networks(
-            state, task, budget_of(self.config, len(material.codes)), lambda now: _save_state(now, checkpoint, key)
-        )
+        budget = budget_of(self.config, len(material.codes), is_warm="is_warm" in state.numbers)
+        train_networks(state, task, budget, lambda now: _save_state(now, checkpoint, key))
         self._network = _kept(state, material, self.config.latent)
         self._history = state.history
         return self
+
+    def _begun(self, state: State) -> Mapping[str, torch.Tensor] | None:
+        """What training begins with, after the state was given it; None for a cold start."""
+        if self._start is None:
+            return None
+        for network in (state.generator, state.average, state.best):
+            self._start.give(network)
+        # Among the numbers, which go into checkpoints and to the processes that help.
+        state.numbers["is_warm"] = 1.0
+        return self._start.tensors()
 
     def draw(self, classes: Index, allowed: Allowed, rng: np.random.Generator) -> Drawn:
         """Columns drawn in order, each given noise, class and the columns before it."""

@@ -39,12 +39,19 @@ _DECAY_FROM, _CRITIC_FROM = 0.5, 0.75
 _HEAD_RATE = 0.5
 # Times through the training rows where the config names no steps.
 _PASSES = 20
+# Of these steps, what a training needs that begins with an earlier model (benchmarks/warm_start.py).
+_WARM_SHARE = 0.5
 
 
-def budget_of(config: CtganConfig, rows: int) -> Budget:
-    """The config's steps; without them 20 times through the rows, or 40 x sqrt(rows) steps without head."""
+def budget_of(config: CtganConfig, rows: int, *, is_warm: bool = False) -> Budget:
+    """The config's steps; without them 20 times through the rows, or 40 x sqrt(rows) steps without head.
+
+    Args:
+        is_warm: begun with the weights of an earlier model, which needs `_WARM_SHARE` of the steps.
+    """
     passes, least = (_PASSES * rows / config.batch_size, 300) if config.head else (40 * rows**0.5, 600)
-    steps = config.budget_steps or int(np.clip(passes, least, 3_000))
+    share = _WARM_SHARE if is_warm else 1.0
+    steps = config.budget_steps or round(share * float(np.clip(passes, least, 3_000)))
     return Budget(steps, config.budget_minutes * 60, config.budget_steps is not None)
 
 
