@@ -2,9 +2,10 @@
 
 An earlier ctgan is trained on 3,000 rows of Adult with its usual steps; 600 other rows come in. Both arms train on all
 3,600 with k steps; the AUC of a classifier that tells their rows from 3,000 held-out ones is lower for the better one.
-0 steps is the earlier model as it stands.
+0 steps is the earlier model as it stands. With --drift the rows that come in are people over 45, and the earlier ones
+are not; of the held-out ones as many are.
 
-    OMP_NUM_THREADS=1 SYNTHGEN_TEST_DATA=../shared/data python benchmarks/warm_start.py [--seeds 3]
+    OMP_NUM_THREADS=1 SYNTHGEN_TEST_DATA=../shared/data python benchmarks/warm_start.py [--seeds 3] [--drift]
 
 prints one JSON line per training, then a table; docs/drift.md has the result.
 """
@@ -34,7 +35,7 @@ def adult() -> Table:
     """A random part of Adult."""
     folder = Path(os.environ.get("SYNTHGEN_TEST_DATA", "../shared/data")) / "adult"
     path = next(file for file in sorted(folder.iterdir()) if file.suffix in (".csv", ".parquet", ".gz"))
-    rows = EARLIER_ROWS + CAME_IN + VALID_ROWS + HOLDOUT_ROWS
+    rows = 3 * (EARLIER_ROWS + CAME_IN + VALID_ROWS + HOLDOUT_ROWS)
     source = TableSource(kind="table", path=str(path), label=LABEL, drop=("split",), max_rows=rows)
     data = read(source, seed=0, split_column=None).data
     assert isinstance(data, Table)
@@ -42,6 +43,16 @@ def adult() -> Table:
 
 
 LABEL = "income"
+
+
+def grown_older(table: Table, order: np.ndarray) -> np.ndarray:
+    """The order with nobody over 45 among the earlier rows, nobody else among those that come in."""
+    is_old = (table.frame["age"] > 45).to_numpy()[order]
+    old, young = order[is_old], order[~is_old]
+    others = (VALID_ROWS + HOLDOUT_ROWS) // 6
+    rest = np.concatenate([old[CAME_IN : CAME_IN + others], young[EARLIER_ROWS : EARLIER_ROWS + 5 * others]])
+    rest = np.random.default_rng(0).permutation(rest)
+    return np.concatenate([young[:EARLIER_ROWS], old[:CAME_IN], rest])
 
 
 def trained(rows: Table, valid: Table, seed: int, *, steps: int | None, start: Path | None, folder: Path) -> float:
@@ -68,12 +79,15 @@ def main() -> None:
     """Every number of steps, warm and cold, over the seeds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
-    lines = []
-    for seed in range(parser.parse_args().seeds):
+    parser.add_argument("--drift", action="store_true")
+    options, lines = parser.parse_args(), []
+    for seed in range(options.seeds):
         table = adult()
         order = np.random.default_rng(seed).permutation(len(table))
+        if options.drift:
+            order = grown_older(table, order)
         cuts = np.cumsum([EARLIER_ROWS, CAME_IN, VALID_ROWS])
-        earlier, came, valid, holdout = (table.take(part) for part in np.split(order, cuts))
+        earlier, came, valid, holdout = (table.take(part) for part in np.split(order[: cuts[-1] + HOLDOUT_ROWS], cuts))
         rows = Table(pd.concat([earlier.frame, came.frame], ignore_index=True), table.schema)
         with tempfile.TemporaryDirectory() as scratch:
             before = Path(scratch) / "earlier"

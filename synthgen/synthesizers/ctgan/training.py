@@ -51,7 +51,7 @@ def budget_of(config: CtganConfig, rows: int, *, is_warm: bool = False) -> Budge
     """
     passes, least = (_PASSES * rows / config.batch_size, 300) if config.head else (40 * rows**0.5, 600)
     share = _WARM_SHARE if is_warm else 1.0
-    steps = config.budget_steps or round(share * float(np.clip(passes, least, 3_000)))
+    steps = config.budget_steps or int(share * np.clip(passes, least, 3_000))
     return Budget(steps, config.budget_minutes * 60, config.budget_steps is not None)
 
 
