@@ -92,7 +92,8 @@ column named like our own mark | E, before training
 numbers beyond 32 bits | H, the classifier tells them apart
 dates more than 146 years apart | H, keep their days
 whole numbers over all of uint64 | H, keep their raster
-numeric column without any value, in pairs | H"""
+numeric column without any value, in pairs | H
+dataset whose manifest names no dtypes | E"""
 
 HEAD = """\
 # Bad inputs and faults

@@ -69,7 +69,7 @@ def verified_dataset(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     manifest = verify_manifest(folder)
     try:
         yield folder, manifest
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, pa.ArrowException):
+    except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError, pa.ArrowException):
         message = "manifest.json does not describe the files beside it"
         raise IntegrityError(
             message, where=str(folder), hint="the run that emitted the dataset can emit it again"

@@ -1,4 +1,4 @@
-"""Cases 71-75 of tables, beyond FAULTS.md: the random tables found 71 and 72, tables with every extreme the others."""
+"""Cases 71-76: random tables found 71 and 72, tables with every extreme 73-75, changed bytes 76."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from synthgen.datasets import Schema, Splits, Table
+from synthgen.errors import IntegrityError
+from synthgen.exporters import emit_dataset, load_dataset
 from synthgen.metrics.classifiers import Examples, Trees, class_probabilities
 from synthgen.metrics.formulas import dependent_pairs
 from synthgen.metrics.table_features import Encoded
+from synthgen.runs import read_json, write_json
 from synthgen.synthesizers.encoding.grid import Grid
 
 Refused = Callable[..., list[dict[str, Any]]]
@@ -50,3 +55,15 @@ def test_75_a_numeric_column_without_any_value_is_in_no_pair() -> None:
     x = np.arange(30.0)
     numeric = np.column_stack([x, np.full(30, np.nan), x**2])
     assert dependent_pairs(Encoded(numeric, np.empty((30, 0), dtype=np.int64), ("a", "b", "c"), (), ())) == [(0, 2)]
+
+
+def test_76_a_manifest_whose_dtypes_are_no_dtypes_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(8.0), "class": ["a", "b"] * 4})
+    rows = Table(frame, Schema({"x": "numeric", "class": "categorical"}, "class"))
+    facts = {"run_id": "r", "name": "demo", "verdict": "PASS", "passed": True, "data_sha256": "0", "created": "now"}
+    emit_dataset(tmp_path / "data", Splits(rows, rows, rows), rows, purpose="augment", formats=["csv"], facts=facts)
+    manifest = read_json(tmp_path / "data" / "manifest.json")
+    manifest["dtypes"]["valid"]["x"] = {}
+    write_json(tmp_path / "data" / "manifest.json", manifest)
+    with pytest.raises(IntegrityError, match="does not describe the files beside it"):
+        load_dataset(tmp_path / "data", split="valid")

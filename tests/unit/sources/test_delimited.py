@@ -1,16 +1,22 @@
 """CSV files: what is read although it is unusual, and what is refused with byte or line."""
 
+import csv
 import gzip
+import random
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from synthgen.errors import DataError
-from synthgen.sources import read_frame
+from synthgen.errors import DataError, Refusals
+from synthgen.sources import delimited, read_frame
+from synthgen.sources.delimited import Delimited
 
 PLAIN = "name,age\nAda,36\nBob,41\n"
 EXPECTED = pd.DataFrame({"name": ["Ada", "Bob"], "age": [36, 41]})
+
+UNQUOTED = ("x", "y", "1.5", "", "ä", "a b", " z", "\u2028", "'", "NA", "\xa0")
+QUOTED = ('"q"', '"a,b"', '"two\nlines"', '"say ""so"""')
 
 
 def written(tmp_path: Path, content: bytes, name: str = "people.csv") -> Path:
@@ -147,3 +153,36 @@ def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
 def test_a_named_index_of_a_parquet_file_is_a_column(tmp_path: Path) -> None:
     EXPECTED.set_index("name").to_parquet(tmp_path / "people.parquet")
     assert read_frame(tmp_path / "people.parquet").columns.tolist() == ["name", "age"]
+
+
+@pytest.mark.parametrize("block", [7, 64, 10_000])
+@pytest.mark.parametrize("quotes_after", [0, 20, 60])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n", "\r\n\r\n"])
+def test_whatever_parser_takes_a_block_its_rows_are_those_of_the_csv_module(
+    block: int, quotes_after: int, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "_BLOCK_CHARS", block)
+    draw, path = random.Random(block), tmp_path / "t.csv"
+    pieces = [UNQUOTED if position < quotes_after else UNQUOTED + QUOTED for position in range(60)]
+    lines = [f"{draw.choice(some)},{draw.choice(some)}" for some in pieces]
+    path.write_text(end.join(["a,b", *lines]) + draw.choice([end, ""]), encoding="utf-8", newline="")
+    with path.open(encoding="utf-8", newline="") as file:
+        _, *expected = [tuple(row) for row in csv.reader(file, skipinitialspace=True, strict=True) if row]
+    batches = [batch.to_pydict() for batch in opened(path).batches(Refusals())]
+    assert [row for batch in batches for row in zip(batch["a"], batch["b"], strict=True)] == expected
+    assert [number for batch in batches for number in batch[""]] == list(range(60))
+
+
+def test_a_ragged_row_behind_many_good_ones_is_named_by_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "_BLOCK_CHARS", 50)
+    path, refusals = written(tmp_path, b"a,b\n" + b"1,2\n" * 100 + b"1,2,3\n" + b"1,2\n" * 100), Refusals()
+    numbers = [number for batch in opened(path).batches(refusals) for number in batch[""].to_pylist()]
+    assert numbers == [*range(100), *range(101, 201)]
+    with pytest.raises(DataError, match="line 102 has 3 fields"):
+        refusals.raise_any()
+
+
+def opened(path: Path) -> Delimited:
+    return Delimited.of(path, delimiter=",", encoding="utf-8", refusals=Refusals())
