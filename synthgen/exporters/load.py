@@ -17,9 +17,9 @@ from synthgen.findings import Verdict
 from synthgen.runs import verify_manifest
 
 if TYPE_CHECKING:
-    from synthgen.exporters.torch_data import LabelledTensors
+    from synthgen.exporters.torch_data import LabelledImages, LabelledTensors
 
-KINDS = ("pandas", "torch")
+KINDS = ("pandas", "torch", "monai")
 
 
 @overload
@@ -30,13 +30,20 @@ def load_dataset(path: Path | str, kind: Literal["pandas"] = "pandas", *, split:
 def load_dataset(path: Path | str, kind: Literal["torch"], *, split: str = "train") -> "LabelledTensors": ...
 
 
-def load_dataset(path: Path | str, kind: str = "pandas", *, split: str = "train") -> "pd.DataFrame | LabelledTensors":
+@overload
+def load_dataset(path: Path | str, kind: Literal["monai"], *, split: str = "train") -> "LabelledImages": ...
+
+
+def load_dataset(
+    path: Path | str, kind: str = "pandas", *, split: str = "train"
+) -> "pd.DataFrame | LabelledTensors | LabelledImages":
     """One part of an emitted dataset, its files verified; warns when the dataset did not pass its audit.
 
     Args:
         path: the dataset's folder, or the folder of the run that emitted it.
         kind: "pandas": a DataFrame of the rows, or of path, label, split and synthetic for images;
-            "torch": a torch Dataset of (float32 features, class index), with `.classes`.
+            "torch": a torch Dataset of (float32 features, class index), with `.classes`, `.targets`, `.synthetic` and
+            `.weights`; "monai": a Dataset of dictionaries with `image`, `label` and `synthetic`.
         split: train (real and synthetic), valid, holdout or synthetic.
 
     Raises:
@@ -49,9 +56,11 @@ def load_dataset(path: Path | str, kind: str = "pandas", *, split: str = "train"
         if split not in manifest["parts"]:
             raise UsageError(unknown_name("split", split, manifest["parts"]), where=str(folder))
         _warn_unless_passed(manifest, folder)
-        if kind == "torch":
+        if kind != "pandas":
             from synthgen.exporters import torch_data  # torch costs seconds: only who asks for it pays
 
+            if kind == "monai":
+                return torch_data.labelled_images(folder, manifest, split)
             return torch_data.labelled_tensors(folder, manifest, split)
         if manifest["modality"] == "table":
             return read_table(folder, manifest, split)

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,27 +31,70 @@ class LabelledTensors(Dataset[tuple[torch.Tensor, int]]):
     """Pairs of float32 features and class index.
 
     Attributes:
+        targets: int64 [n], class index of each pair.
         classes: class names; the index counts in them.
+        synthetic: bool [n], which pairs are made up.
         feature_names: columns of a table in order; empty for images.
     """
 
     def __init__(
         self,
         read: Callable[[int], npt.NDArray[np.float32]],
-        codes: npt.NDArray[np.int64],
-        classes: tuple[str, ...],
+        labels: "Labels",
         feature_names: tuple[str, ...] = (),
     ) -> None:
-        self.classes = classes
+        self.targets, self.classes, self.synthetic = labels.codes, labels.classes, labels.synthetic
         self.feature_names = feature_names
         self._read = read
-        self._codes = codes
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return torch.from_numpy(self._read(index)), int(self._codes[index])
+        # A copy: what a training script changes in place must not come back in the next epoch.
+        return torch.from_numpy(self._read(index).copy()), int(self.targets[index])
+
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """float64 [n], mean 1: for `WeightedRandomSampler`, which then draws every class as often."""
+        counts = np.bincount(self.targets, minlength=len(self.classes))
+        return np.asarray(len(self) / ((counts > 0).sum() * counts[self.targets]), dtype=np.float64)
+
+
+class LabelledImages(Dataset[dict[str, Any]]):
+    """The same images as dictionaries, as MONAI's dictionary transforms take them.
+
+    Each has `image` float32 [c, h, w] (or [1, d, h, w]), `label` int and `synthetic` bool; hand it to
+    `monai.data.Dataset(data, transform)` or `CacheDataset`.
+    """
+
+    def __init__(self, pairs: LabelledTensors) -> None:
+        self.pairs = pairs
+        self.classes = pairs.classes
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label = self.pairs[index]
+        return {"image": image, "label": label, "synthetic": bool(self.pairs.synthetic[index])}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class index of each row, int64 [n], in which names it counts, and bool [n], which rows are made up."""
+
+    codes: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    synthetic: npt.NDArray[np.bool_]
+
+
+def labelled_images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledImages:
+    """One part as dictionaries; raises UsageError for a table."""
+    if manifest["modality"] != "images":
+        message = "kind 'monai' is for images, this dataset is a table (for tables: 'pandas', 'torch')"
+        raise UsageError(message, where="load_dataset")
+    return LabelledImages(_images(folder, manifest, split))
 
 
 def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
@@ -71,7 +115,9 @@ def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> Labe
     columns = [_numbers(frame[name], coding[name], schema.kinds[name]) for name in names]
     rows = np.column_stack(columns) if columns else np.empty((len(frame), 0), dtype=np.float32)
     codes = class_codes(frame[schema.label].astype(str), manifest["classes"])
-    return LabelledTensors(partial(_row, rows), codes, tuple(manifest["classes"]), names)
+    made_up = frame["synthetic"] if "synthetic" in frame else pd.Series(split == "synthetic", index=frame.index)
+    labels = Labels(codes, tuple(manifest["classes"]), np.asarray(made_up, dtype=np.bool_))
+    return LabelledTensors(partial(_row, rows), labels, names)
 
 
 def _images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
@@ -82,7 +128,9 @@ def _images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTenso
     else:
         images, index = read_npz(folder, split)
         read = partial(_array, images)
-    return LabelledTensors(read, class_codes(index["label"], manifest["classes"]), tuple(manifest["classes"]))
+    codes = class_codes(index["label"], manifest["classes"])
+    labels = Labels(codes, tuple(manifest["classes"]), index["synthetic"].to_numpy(dtype=bool))
+    return LabelledTensors(read, labels)
 
 
 def _numbers(column: pd.Series, train: pd.Series, kind: str) -> FloatRows:
