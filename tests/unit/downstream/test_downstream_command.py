@@ -1,0 +1,23 @@
+"""`synthgen downstream` answers mistakes before any server starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import _answer
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--seeds", "1"], "at least 2"), ([], "holds no emitted dataset")],
+)
+def test_a_mistake_is_one_json_object_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    arguments = ["downstream", str(tmp_path), "--json", "--workspace", str(tmp_path / "space"), *options]
+    assert _answer(arguments) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert message in said["error"]
+    assert said["exit_code"] == 2
+    assert not (tmp_path / "space").exists()
