@@ -318,6 +318,16 @@ class ImageGanConfig(_Trained):
         return self
 
 
+class ImageVaeConfig(_Trained):
+    """Class-conditional variational autoencoder of images on MONAI's: a baseline, blurred but never collapsed."""
+
+    kind: Literal["image-vae"]
+    width: Annotated[int, Field(ge=4, le=256)] = 16
+    latent: Annotated[int, Field(ge=2, le=1024)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+
+
 class CopiesConfig(Section):
     """Training rows drawn again: the baseline that every privacy gate must refuse."""
 
@@ -338,6 +348,7 @@ SynthesizerConfig = (
     | TvaeConfig
     | CtganLibraryConfig
     | ImageGanConfig
+    | ImageVaeConfig
     | CopiesConfig
     | MarginalsConfig
 )

@@ -45,7 +45,7 @@ class Generator(nn.Module):
             # Scaled so that an element of the class vector is as large as one of z.
             label = functional.normalize(self.embedding(codes), dim=1) * math.sqrt(CLASS_FEATURES)
             label = label * self.phase.class_share
-        return torch.tanh(_crop(self.body(latent, label), self.spec.size))
+        return torch.tanh(cropped(self.body(latent, label), self.spec.size))
 
     def enter(self, phase: Phase) -> None:
         """Go on with this phase."""
@@ -118,7 +118,8 @@ def _unpacked(state: Tensor) -> Phase:
     return Phase(class_share, missing)
 
 
-def _crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
+def cropped(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """The middle of x [n, c, *any], of this size."""
     for axis, length in enumerate(size, start=2):
         x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
     return x

@@ -20,7 +20,7 @@ from synthgen.config import (
     SynthesizerConfig,
     parse_synthesizer,
 )
-from synthgen.datasets import Data, ImageSet, Table
+from synthgen.datasets import Data, Table
 from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
 from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
@@ -87,6 +87,7 @@ SYNTHESIZERS: Mapping[str, Entry] = {
     "tvae": Entry("tvae.model", "Tvae", over_codes=True),
     "ctgan-library": Entry("library.model", "CtganLibrary", ("table",)),
     "image-gan": Entry("image_gan", "ImageGan", ("images",)),
+    "image-vae": Entry("image_vae", "ImageVae", ("images",)),
     "copies": Entry("copies", "Copies", ("table", "images")),
     "marginals": Entry("marginals", "Marginals", ("table", "images")),
 }
@@ -109,9 +110,6 @@ def create(config: SynthesizerConfig, data: Data, *, start: Path | None = None) 
         fitting = [kind for kind, other in SYNTHESIZERS.items() if modality in other.modalities]
         message = f"synthesizer {concrete.kind!r} does not make {modality} (for {modality}: {name_list(fitting)})"
         raise ConfigError(message, where="synthesizer.kind", hint="`auto` picks one that fits")
-    if isinstance(data, ImageSet) and data.is_volumes and concrete.kind == "image-gan":
-        message = "synthesizer 'image-gan' makes images, these data are volumes (for volumes: 'copies', 'marginals')"
-        raise ConfigError(message, where="synthesizer.kind", hint="DICOM series are read as images by series: slices")
     built = entry.build(concrete)
     if isinstance(built, CheckedSynthesizer):
         built.check(data)

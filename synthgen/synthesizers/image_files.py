@@ -46,6 +46,12 @@ class Facts:
         dtype, mirror = str(train.images.dtype), train.mirror_keeps_label
         return cls(train.classes, tuple(counts.tolist()), dtype, (low, high), mirror, train.scan)
 
+    @classmethod
+    def restore(cls, data: Mapping[str, Any]) -> Self:
+        """From the JSON that `asdict` makes of it."""
+        tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
+        return cls(**{**data, **tuples, "scan": Scan.restore(data.get("scan"))})
+
     @property
     def learned(self) -> dict[str, int]:
         """Code of each class that had images."""
@@ -94,21 +100,21 @@ def read_gan(directory: Path, device: torch.device) -> FittedGan:
     try:
         if meta["discriminator_sha256"] != sha256_file(directory / _DISCRIMINATOR):
             raise ValueError(f"{_DISCRIMINATOR} differs from its SHA-256")
-        spec = NetworkSpec(**{**meta["network"], "size": tuple(meta["network"]["size"])})
+        spec = spec_of(meta["network"])
         generator, discriminator = _empty(spec)
         generator.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         discriminator.load_state_dict(load_file(directory / _DISCRIMINATOR))
         for network in (generator, discriminator):
             network.to(device).eval().requires_grad_(False)
         config = ImageGanConfig.model_validate(meta["config"])
-        return FittedGan(config, _facts(meta["data"]), generator, discriminator, meta["history"])
+        return FittedGan(config, Facts.restore(meta["data"]), generator, discriminator, meta["history"])
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"saved image GAN cannot be rebuilt: {error}", where=str(directory)) from None
 
 
-def _facts(data: Mapping[str, Any]) -> Facts:
-    tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
-    return Facts(**{**data, **tuples, "scan": Scan.restore(data.get("scan"))})
+def spec_of(saved: Mapping[str, Any]) -> NetworkSpec:
+    """From the JSON that `asdict` makes of it."""
+    return NetworkSpec(**{**saved, "size": tuple(saved["size"])})
 
 
 def _empty(spec: NetworkSpec) -> tuple[Generator, Discriminator]:

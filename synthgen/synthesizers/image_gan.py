@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from synthgen.config import ArchitectureName, AugmentationName, ImageGanConfig
-from synthgen.datasets import Data, ImageSet, Index, Labels
-from synthgen.errors import ConfigError, ModelError, unknown_name
+from synthgen.datasets import Data, ImageSet, Labels
+from synthgen.errors import ConfigError, ModelError
 from synthgen.gan.augment import ALWAYS_SAFE, Policy
 from synthgen.gan.batches import Batches
 from synthgen.gan.pictures import Album
@@ -22,10 +22,9 @@ from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
 from synthgen.runs import sha256_path
 from synthgen.synthesizers.device import best_device
+from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
 from synthgen.synthesizers.image_transfer import require_fit, source_of, start_from
-
-_SAMPLE_BATCH = 256
 
 
 class ImageGan:
@@ -91,20 +90,8 @@ class ImageGan:
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> ImageSet:
         """Images of the labels asked for; without labels, of classes as frequent as in train."""
         fitted = self._fitted()
-        generator, facts = fitted.generator, fitted.facts
-        codes = _draw_codes(n, facts, rng) if labels is None else _codes_of(labels, facts)
-        device = next(generator.parameters()).device
-        # Drawn on the CPU: the same latents whatever the device.
-        source = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        images = np.empty((n, generator.spec.channels, *generator.spec.size), dtype=facts.dtype)
-        low, high = facts.pixel_range
-        for start in range(0, n, _SAMPLE_BATCH):
-            batch = torch.from_numpy(codes[start : start + _SAMPLE_BATCH])
-            latent = torch.randn(len(batch), generator.latent, generator=source)
-            values = generator(latent.to(device), batch.to(device)).double().cpu().numpy()
-            images[start : start + _SAMPLE_BATCH] = np.rint((values + 1) / 2 * (high - low) + low)
-        mirror = facts.mirror_keeps_label
-        return ImageSet(images, codes, facts.classes, mirror_keeps_label=mirror, scan=facts.scan)
+        codes = asked_codes(n, labels, fitted.facts, rng)
+        return drawn(fitted.generator, codes, fitted.facts, rng)
 
     def save(self, directory: Path) -> None:
         """Write synthesizer.json, model.safetensors and discriminator.safetensors."""
@@ -167,16 +154,3 @@ def _checkpoint_key(train: ImageSet, config: ImageGanConfig, seed: int) -> str:
     source = sha256_path(Path(config.init_from)) if config.init_from else None
     identity = [settings, train.fingerprint(), seed, source]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def _draw_codes(n: int, facts: Facts, rng: np.random.Generator) -> Index:
-    counts = np.asarray(facts.counts, dtype=np.float64)
-    return rng.choice(len(counts), n, p=counts / counts.sum()).astype(np.int64)
-
-
-def _codes_of(labels: Labels, facts: Facts) -> Index:
-    known = facts.learned
-    for name in np.unique(labels).tolist():
-        if name not in known:
-            raise ModelError(unknown_name("class", name, known))
-    return np.asarray([known[name] for name in labels.tolist()], dtype=np.int64)

@@ -25,6 +25,7 @@ TINY: dict[str, dict[str, int]] = {
     "tvae": {"budget_steps": 25, "batch_size": 60, "width": 16},
     "ctgan-library": {"budget_steps": 5, "epochs": 20},
     "image-gan": {"budget_steps": 20, "batch_size": 16, "width": 4},
+    "image-vae": {"budget_steps": 20, "batch_size": 16, "width": 4},
 }
 CASES = [(kind, modality) for kind, entry in SYNTHESIZERS.items() for modality in entry.modalities]
 ROWS = 300

@@ -409,8 +409,7 @@ def test_volumes_are_checked_and_refused_by_what_cannot_use_them(
     path = nifti_set(tmp_path)
     config = config_file(path)
     assert ask("check", config, "--json").json["shape"] == "24 grey volumes of 11 × 10 × 9 px, int16"
-    [problem] = refused("check", config, "-s", "synthesizer.kind=image-gan")
-    assert "makes images, these data are volumes" in problem["problem"]
+    assert ask("check", config, "-s", "synthesizer={kind: image-gan}", "--json").json["problems"] == []
     [problem] = refused("check", config, "-s", "export.formats=[folder]")
     assert problem["problem"] == "export format 'folder' holds no volumes, these data need another"
 
@@ -427,6 +426,21 @@ def test_a_run_on_few_volumes_says_what_it_could_not_measure_and_shows_the_middl
     assert isinstance(train, ImageSet)
     assert isinstance(synthetic, ImageSet)
     assert [len(item.strips) for item in class_pictures(train, synthetic)] == [3, 3]
+
+
+@pytest.mark.parametrize("kind", ["image-gan", "image-vae"])
+def test_volumes_are_learned_and_screened_for_copies(tmp_path: Path, kind: str) -> None:
+    synthesizer = {"kind": kind, "budget_steps": 2, "batch_size": 4, "width": 4}
+    config = parse_config({**config_of(nifti_set(tmp_path)), "synthesizer": synthesizer})
+    space = Workspace(tmp_path / "space")
+    splits = stages.split_data(config, space, stages.ingest(config, space))
+    model = stages.fit(config, space, splits)
+    curated = stages.curate_candidates(config, space, splits, model, stages.sample(config, space, splits, model))
+    train, synthetic = Splits.load(splits.directory).train, load_data(curated.directory / "synthetic")
+    assert isinstance(train, ImageSet)
+    assert isinstance(synthetic, ImageSet)
+    assert synthetic.images.shape[1:] == train.images.shape[1:]
+    assert read_json(curated.directory / "curation.json")["near_copy_threshold"] > 0
 
 
 def real(name: str) -> Path:

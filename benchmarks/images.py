@@ -1,0 +1,238 @@
+"""Every loss and architecture of the image GAN against MONAI's own nets and the published peer, at equal CPU time.
+
+    python benchmarks/images.py run fashion_mnist_12k sign_digits64 --seconds 60 --seeds 0 1 2 --out images.jsonl
+    python benchmarks/images.py table images.jsonl
+
+`run` cuts each dataset by each seed, trains each arm for so many CPU seconds on one thread, and appends one line per
+arm, judged on held-out images that nothing has seen; lines that are there are not made again. `table` prints Markdown:
+the median over seeds. Volumes are judged by their three middle slices side by side. `monai-naive` does what MONAI's
+GanTrainer does, step by step, with MONAI's Generator and Discriminator, DataLoader and transforms: the trainer itself
+needs ignite, which is no dependency here. Data: ../shared/data or SYNTHGEN_TEST_DATA.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from images_monai import Draw, parameters, train_monai
+from torch import nn
+
+from synthgen.config import EVALUATION_SIZES, ImageGanConfig, ImageSource, SplitConfig
+from synthgen.datasets import ImageSet, Splits
+from synthgen.findings import Finding
+from synthgen.gan import training
+from synthgen.gan.architectures import ARCHITECTURES
+from synthgen.gan.losses import LOSSES
+from synthgen.metrics import Evaluation, measured
+from synthgen.metrics.image_classifier import JUDGE, fit_classifier, in_batches, pixels
+from synthgen.sources import read
+from synthgen.splitting import split
+from synthgen.stats import named_rng
+from synthgen.synthesizers.image_gan import ImageGan
+
+# Path below the data folder, and the edge lengths to train at; None keeps the file's.
+DATASETS: Mapping[str, tuple[str, Sequence[int | None]]] = {
+    "fashion_mnist_12k": ("fashion_mnist_12k/fashion_mnist_12k.npz", (None,)),
+    "pneumoniamnist": ("pneumoniamnist/pneumoniamnist.npz", (None,)),
+    "sign_digits64": ("sign_digits64", (32, 64)),
+    "adrenalmnist3d": ("adrenalmnist3d_64/adrenalmnist3d_64.npz", (16, 28)),
+}
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    "ours": {},
+    "monai-naive": {},
+    "dcgan-wgan-gp": {"architecture": "dcgan", "loss": "wasserstein", "penalty": "gp", "discriminator_steps": 2},
+    **{loss: {"loss": loss} for loss in LOSSES if loss != "relativistic"},
+    **{name: {"architecture": name} for name in ARCHITECTURES if name != "dcgan"},
+}
+METRICS = ("frechet_ratio", "class_agreement", "coverage", "near_copies")
+MOST_IMAGES = 5_000
+
+
+def main() -> None:
+    """Run arms, or print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run_parser = commands.add_parser("run")
+    run_parser.add_argument("datasets", nargs="+", choices=DATASETS)
+    run_parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of training for each arm")
+    run_parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    run_parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    run_parser.add_argument(
+        "--sizes", type=int, nargs="+", help="only these edge lengths of a dataset that has several"
+    )
+    run_parser.add_argument("--out", type=Path, default=Path("images.jsonl"))
+    table_parser = commands.add_parser("table")
+    table_parser.add_argument("results", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "table":
+        table(read_lines(arguments.results))
+    else:
+        run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Append a line for each arm that has none."""
+    torch.set_num_threads(1)
+    for dataset in arguments.datasets:
+        for edge in DATASETS[dataset][1]:
+            if arguments.sizes and edge not in (None, *arguments.sizes):
+                continue
+            for seed in arguments.seeds:
+                wanted = {"dataset": dataset, "px": edge, "seed": seed, "seconds": arguments.seconds}
+                done = {line["arm"] for line in read_lines(arguments.out) if wanted.items() <= line.items()}
+                missing = [arm for arm in arguments.arms if arm not in done]
+                splits = splits_of(dataset, edge, seed) if missing else None
+                for arm in missing:
+                    assert splits is not None
+                    line = {**wanted, "arm": arm, **measure(arm, splits, arguments.seconds, seed)}
+                    with arguments.out.open("a", encoding="utf-8") as stream:
+                        stream.write(json.dumps(line) + "\n")
+                    print(json.dumps(line), flush=True)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What was measured so far; a line that a kill cut off is left out."""
+    if not path.exists():
+        return []
+    whole = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in whole if line.endswith("}")]
+
+
+def splits_of(dataset: str, edge: int | None, seed: int) -> Splits:
+    """Train, valid and holdout by this seed."""
+    root = Path(os.environ.get("SYNTHGEN_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    is_volumes = dataset == "adrenalmnist3d"
+    resized = {} if is_volumes or edge is None else {"size": edge, "fit": "resize"}
+    source = ImageSource(kind="images", path=str(root / DATASETS[dataset][0]), **resized)
+    ingested = read(source, seed=0)
+    if is_volumes and edge is not None:
+        assert isinstance(ingested.data, ImageSet)
+        ingested = replace(ingested, data=pooled(ingested.data, edge))
+    return split(replace(ingested, parts=None), SplitConfig(), named_rng(seed, "split"))
+
+
+def pooled(data: ImageSet, edge: int) -> ImageSet:
+    """Volumes averaged down to this edge length."""
+    small = np.empty((len(data), 1, edge, edge, edge), dtype=np.uint8)
+    for place, volume in enumerate(data.images):
+        small[place] = nn.functional.adaptive_avg_pool3d(torch.from_numpy(volume).float(), edge).round().numpy()
+    return replace(data, images=small)
+
+
+def measure(arm: str, splits: Splits, seconds: float, seed: int) -> dict[str, Any]:
+    """One arm, trained and judged."""
+    train, holdout = splits.train, splits.holdout
+    assert isinstance(train, ImageSet)
+    assert isinstance(holdout, ImageSet)
+    draw, facts = train_monai(train, seconds, seed) if arm == "monai-naive" else train_ours(arm, splits, seconds, seed)
+    rng = named_rng(seed, "sample")
+    labels = holdout.labels
+    evaluation = Evaluation(
+        train=flat(train),
+        holdout=flat(holdout),
+        synthetic=flat(draw(labels, rng)),
+        size=EVALUATION_SIZES["quick"],
+        seed=seed,
+    )
+    found = {name: told(measured(evaluation, "images", name)) for name in METRICS}
+    few = train.take(named_rng(seed, "tstr").permutation(len(train))[:MOST_IMAGES].astype(np.int64))
+    synthetic = draw(few.labels, rng)
+    scores = {"tstr": accuracy(flat(synthetic), flat(holdout), seed), "trtr": accuracy(flat(few), flat(holdout), seed)}
+    return {**facts, **found, **scores}
+
+
+def told(finding: Any) -> dict[str, Any] | None:
+    """The numbers of a finding; None when it was not measured."""
+    if not isinstance(finding, Finding):
+        return None
+    return {
+        "value": finding.value,
+        "low": finding.low,
+        "high": finding.high,
+        "reference": finding.reference,
+        "class": finding.detail.get("worst_class"),
+    }
+
+
+def accuracy(train: ImageSet, test: ImageSet, seed: int) -> float:
+    """Mean over classes of the share that a small network, trained on `train`, names rightly in `test`."""
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.from_numpy(train.codes)
+    network = fit_classifier(pixels(train), codes, len(train.classes), generator, recipe=JUDGE)
+    right = in_batches(network, pixels(test)).argmax(1).numpy() == test.codes
+    return float(np.mean([right[test.codes == code].mean() for code in np.unique(test.codes)]))
+
+
+def flat(data: ImageSet) -> ImageSet:
+    """Images as they are; of volumes the middle slices along each axis, side by side."""
+    if not data.is_volumes:
+        return data
+    middle = data.images.shape[2] // 2
+    slices = [data.images[:, :, middle], data.images[:, :, :, middle], data.images[..., middle]]
+    return replace(data, images=np.concatenate(slices, axis=3))
+
+
+def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Draw, dict[str, Any]]:
+    """An arm of the registry."""
+    config = ImageGanConfig(kind="image-gan", budget_minutes=seconds / 60, **ARMS[arm])
+    # The budget of CPU time: a busy machine takes longer, and trains as much.
+    training.time = SimpleNamespace(monotonic=time.process_time)
+    before = time.process_time()
+    gan = ImageGan(config).fit(splits.train, splits.valid, np.random.default_rng(seed))
+    cpu_s = time.process_time() - before
+    fitted = gan._fitted()
+    facts = {
+        "cpu_s": cpu_s,
+        "images_per_s": gan.history[-1]["images"] / cpu_s,
+        "generator_parameters": parameters(fitted.generator),
+        "rollbacks": fitted.history[-1].get("rollbacks", sum("rollbacks" in tick for tick in fitted.history)),
+    }
+    return lambda labels, rng: gan.sample(len(labels), labels, rng), facts
+
+
+COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (
+    ("images/s", lambda line: line["images_per_s"]),
+    ("Fréchet ratio", lambda line: line["frechet_ratio"] and line["frechet_ratio"]["value"]),
+    ("label agreement", lambda line: line["class_agreement"] and line["class_agreement"]["value"]),
+    ("coverage", lambda line: line["coverage"] and line["coverage"]["value"]),
+    ("near copies", lambda line: line["near_copies"] and line["near_copies"]["value"]),
+    ("TSTR / TRTR", lambda line: line["tstr"] / line["trtr"]),
+)
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> None:
+    """Print one table for each dataset, size and budget."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault((line["dataset"], line["px"], line["seconds"]), []).append(line)
+    for (dataset, edge, seconds), group in groups.items():
+        print(f"\n{dataset}{f', {edge} px' if edge else ''}, {seconds:g} CPU s\n")
+        print(f"| arm | seeds | {' | '.join(name for name, _ in COLUMNS)} | worst class | generator |")
+        print("|" + "---|" * (len(COLUMNS) + 4))
+        for arm in dict.fromkeys(line["arm"] for line in group):
+            print(row_of(arm, [line for line in group if line["arm"] == arm]))
+
+
+def row_of(arm: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Medians over seeds; the worst class of the Fréchet ratio, of each seed."""
+    cells = []
+    for _, number in COLUMNS:
+        numbers = [value for value in map(number, lines) if value is not None]
+        cells.append(f"{statistics.median(numbers):.3g}" if numbers else "–")
+    worst = ", ".join(str(line["frechet_ratio"]["class"]) for line in lines if line["frechet_ratio"])
+    return f"| `{arm}` | {len(lines)} | {' | '.join(cells)} | {worst} | {lines[0]['generator_parameters']:,} |"
+
+
+if __name__ == "__main__":
+    main()
