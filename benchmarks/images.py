@@ -5,7 +5,7 @@
 
 `run` cuts each dataset by each seed, trains each arm for so many CPU seconds on one thread, and appends one line per
 arm, judged on held-out images that nothing has seen; lines that are there are not made again. `table` prints Markdown:
-the median over seeds. Volumes are judged by their three middle slices side by side. `monai-naive` does what MONAI's
+the median over seeds. `monai-naive` does what MONAI's
 GanTrainer does, step by step, with MONAI's Generator and Discriminator, DataLoader and transforms: the trainer itself
 needs ignite, which is no dependency here. Data: ../shared/data or SYNTHGEN_TEST_DATA.
 """
@@ -139,16 +139,16 @@ def measure(arm: str, splits: Splits, seconds: float, seed: int) -> dict[str, An
     rng = named_rng(seed, "sample")
     labels = holdout.labels
     evaluation = Evaluation(
-        train=flat(train),
-        holdout=flat(holdout),
-        synthetic=flat(draw(labels, rng)),
+        train=train,
+        holdout=holdout,
+        synthetic=draw(labels, rng),
         size=EVALUATION_SIZES["quick"],
         seed=seed,
     )
     found = {name: told(measured(evaluation, "images", name)) for name in METRICS}
     few = train.take(named_rng(seed, "tstr").permutation(len(train))[:MOST_IMAGES].astype(np.int64))
     synthetic = draw(few.labels, rng)
-    scores = {"tstr": accuracy(flat(synthetic), flat(holdout), seed), "trtr": accuracy(flat(few), flat(holdout), seed)}
+    scores = {"tstr": accuracy(synthetic, holdout, seed), "trtr": accuracy(few, holdout, seed)}
     return {**facts, **found, **scores}
 
 
@@ -174,15 +174,6 @@ def accuracy(train: ImageSet, test: ImageSet, seed: int) -> float:
     return float(np.mean([right[test.codes == code].mean() for code in np.unique(test.codes)]))
 
 
-def flat(data: ImageSet) -> ImageSet:
-    """Images as they are; of volumes the middle slices along each axis, side by side."""
-    if not data.is_volumes:
-        return data
-    middle = data.images.shape[2] // 2
-    slices = [data.images[:, :, middle], data.images[:, :, :, middle], data.images[..., middle]]
-    return replace(data, images=np.concatenate(slices, axis=3))
-
-
 def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Draw, dict[str, Any]]:
     """An arm of the registry."""
     config = ImageGanConfig(kind="image-gan", budget_minutes=seconds / 60, **ARMS[arm])
@@ -204,7 +195,7 @@ def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Dra
 COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (
     ("images/s", lambda line: line["images_per_s"]),
     ("Fréchet ratio", lambda line: line["frechet_ratio"] and line["frechet_ratio"]["value"]),
-    ("label agreement", lambda line: line["class_agreement"] and line["class_agreement"]["value"]),
+    ("label agreement − real's", lambda line: line["class_agreement"] and line["class_agreement"]["value"]),
     ("coverage", lambda line: line["coverage"] and line["coverage"]["value"]),
     ("near copies", lambda line: line["near_copies"] and line["near_copies"]["value"]),
     ("TSTR / TRTR", lambda line: line["tstr"] / line["trtr"]),
