@@ -125,7 +125,7 @@ def _compare(material: Material, seeds: int, out: Path) -> None:
         "compared": (real, augmented),
         "gain": ours,
         "gains": gains,
-        "best_control": max(controls, key=lambda name: float(results[name].correct.mean())),
+        "best_control": min(controls, key=lambda name: gains[name]["value"]),
         "classes": [asdict(item) for item in gains_by_class(results[augmented], results[real])],
         "helps": helps,
         "chosen": augmented if helps else real,

@@ -86,6 +86,8 @@ def test_fresh_rows_help_and_every_control_stands_beside(outcome: DownstreamOutc
     assert [item["name"] for item in outcome.classes] == ["no", "yes"]
     assert [item["rows"] for item in outcome.classes] == [300, 30]
     assert outcome.exit_code == 0
+    gains = {name: gain["value"] for name, gain in outcome.gains.items() if name != "real"}
+    assert gains[outcome.best_control] == min(gains.values())
 
 
 def test_the_gain_of_the_classes_is_the_gain(outcome: DownstreamOutcome) -> None:
