@@ -138,7 +138,8 @@ def is_alive(workspace: Workspace, name: str) -> bool:
 def _has_members(group: int, name: str) -> bool:
     """Whether a process of the server outlives its leader; by name, too: ids are used again."""
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
+        # A process that ends meanwhile has no file, or an empty one.
+        with suppress(OSError, ValueError):
             state, _, group_of = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
             if int(group_of) == group and state != "Z" and name.encode() in (folder / "cmdline").read_bytes():
                 return True

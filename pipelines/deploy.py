@@ -47,10 +47,13 @@ def scheduled_augment(config: RunConfig, workspace: str) -> State[None]:
     bootstrap(space)
     # These read the settings when they are imported.
     from pipelines.augment import augmented
-    from pipelines.pages import show_verdict
+    from pipelines.orchestration import TAG, registered
+    from pipelines.pages import show_verdict, tag_flow_run
     from synthgen import stages
     from synthgen.augmentation import finished_before
 
+    # `doctor` sees by it whether the process of a run that seems to be at work still lives.
+    tag_flow_run(f"{TAG}{registered(space)}")
     fresh = stages.preflight(config, space)
     known = finished_before(config, space)
     if known is not None:
@@ -75,23 +78,30 @@ def deploy(config: RunConfig, workspace: Workspace, timing: Timing, *, name: str
         return client.create_deployment(
             flow_id=client.create_flow_from_name(_FLOW),
             name=name,
-            version=__version__,
-            description=(scheduled_augment.description or "").strip(),
-            tags=["synthgen"],
             parameters=parameters,
             schedules=[schedule],
             paused=False,
-            # With the default strategy of limit 1 a run that dies can block all that follow.
-            concurrency_limit=1,
-            concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
             work_pool_name=_existing(client, pool) if pool else own_pool(client, workspace),
-            # The code that is installed where the run takes place, not a path of this machine.
-            entrypoint=f"{__name__}.{scheduled_augment.fn.__name__}",
-            pull_steps=[],
-            parameter_openapi_schema=parameter_schema(scheduled_augment).model_dump(exclude_unset=True),
-            enforce_parameter_schema=True,
-            job_variables={"env": {"PREFECT_LOGGING_EXTRA_LOGGERS": "synthgen"}},
+            **_in_common(),
         )
+
+
+def _in_common() -> dict[str, Any]:
+    """What all our deployments say."""
+    return {
+        "version": __version__,
+        "description": (scheduled_augment.description or "").strip(),
+        "tags": ["synthgen"],
+        "concurrency_limit": 1,
+        # Not Prefect's default: a run that comes too early waits.
+        "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        # The code that is installed where the run takes place, not a path of this machine.
+        "entrypoint": f"{__name__}.{scheduled_augment.fn.__name__}",
+        "pull_steps": [],
+        "parameter_openapi_schema": parameter_schema(scheduled_augment).model_dump(exclude_unset=True),
+        "enforce_parameter_schema": True,
+        "job_variables": {"env": {"PREFECT_LOGGING_EXTRA_LOGGERS": "synthgen"}},
+    }
 
 
 def _check_free(client: SyncPrefectClient, name: str, workspace: Workspace) -> None:

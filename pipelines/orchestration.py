@@ -52,7 +52,7 @@ def orchestrated(workspace: Workspace, flow: Callable[[], R], plainly: Callable[
         plainly: the same work as plain calls.
     """
     _FINISHED.clear()
-    token, failure = _registered(workspace), start_server(workspace)
+    token, failure = registered(workspace), start_server(workspace)
     if failure is None:
         try:
             from prefect import tags
@@ -77,7 +77,8 @@ def _is_prefects(error: Exception) -> bool:
     return isinstance(error, (httpx.HTTPError, PrefectException)) or "Prefect API" in str(error)
 
 
-def _registered(workspace: Workspace) -> str:
+def registered(workspace: Workspace) -> str:
+    """The name under which this process holds a lock until it ends; a flow run bears it as a tag after `TAG`."""
     folder = processes(workspace)
     if folder not in _HELD:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,7 @@ def _free_port() -> int:
 
 
 def _launched(workspace: Workspace, port: int) -> subprocess.Popen[bytes]:
-    place = processes(workspace) / f"{_registered(workspace)}.server.json"
+    place = processes(workspace) / f"{registered(workspace)}.server.json"
     # As Prefect starts it: no pages, and only the services of a server that lives for one run.
     settings = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     server = subprocess.Popen(  # noqa: S603 - our own module

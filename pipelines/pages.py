@@ -17,16 +17,20 @@ def show_verdict(workspace: Workspace, run: Run) -> None:
         "report": str(run.report / "report.html"),
         "dataset": record.get("dataset_dir") or _withheld(run),
         "run": str(run.directory),
-        "MLflow": page or "synthgen ui",
     }
     text = verdict_markdown(Report.from_json(read_json(run.report / "report.json")), places)
     create_markdown_artifact(markdown=text, key="verdict", description=f"{record.get('verdict')}: run {run.id}")
     if page is not None:
         for key, link in (("mlflow-run", page), ("report", f"{page}/artifacts/report/report.html")):
             create_link_artifact(link=link, link_text=f"{key} of {run.id}", key=key)
+    tag_flow_run(f"verdict:{record.get('verdict')}")
+
+
+def tag_flow_run(text: str) -> None:
+    """Add a tag to this flow run."""
     with get_client(sync_client=True) as client:
-        tags = {*runtime.flow_run.tags, f"verdict:{record.get('verdict')}"}
-        client.update_flow_run(runtime.flow_run.id, tags=sorted(tags))
+        run = client.read_flow_run(runtime.flow_run.id)
+        client.update_flow_run(run.id, tags=sorted({*run.tags, text}))
 
 
 def _withheld(run: Run) -> str:

@@ -40,7 +40,7 @@ def leftovers(workspace: Workspace) -> list[Leftover]:
     """Orphaned servers, flow runs and runs of dead processes, and what is half written and will not be gone on with."""
     found = [*_servers(workspace), *_background(workspace), *_stages(workspace), *_runs(workspace)]
     # Last, so that those which only wait for their own server are seen as they are.
-    return [*found, *_flow_runs(workspace)]
+    return [*found, *dead_flow_runs(workspace)]
 
 
 def _servers(workspace: Workspace) -> Iterator[Leftover]:
@@ -119,7 +119,8 @@ def _interrupt(workspace: Workspace, run: Run) -> None:
     tracking.fail(run, workspace, run.record().get("mlflow_run_id"), SystemExit("the process that ran it has died"))
 
 
-def _flow_runs(workspace: Workspace) -> Iterator[Leftover]:
+def dead_flow_runs(workspace: Workspace) -> Iterator[Leftover]:
+    """Flow runs that Prefect shows at work although their process has died; each holds the slot of its schedule."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
     from prefect.client.schemas.objects import StateType

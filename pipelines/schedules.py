@@ -1,9 +1,15 @@
 """The schedules of a workspace: listed, paused, run now, deleted; and the process that runs them."""
 
-from collections.abc import Sequence
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
@@ -21,12 +27,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.deploy import deployments, own_pool, prefect_client
+from pipelines.reaping import dead_flow_runs
 from pipelines.timing import written
 from synthgen.errors import UsageError, unknown_name
 from synthgen.runs import Workspace
 
 _VERDICT_TAG = "verdict:"
 _NEWEST = 20
+_GRACE_S = 30.0
 _TERMINAL = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 
 
@@ -81,17 +89,43 @@ def delete(workspace: Workspace, name: str) -> None:
         client.delete_deployment(_named(client, workspace, name).id)
 
 
-def serve(workspace: Workspace) -> int:
-    """Run what the schedules without a pool of their own ask for, until Ctrl-C or SIGTERM."""
+def serve(workspace: Workspace, *, limit: int) -> int:
+    """Run what the schedules without a pool of their own ask for, so many at once, until Ctrl-C or SIGTERM."""
     with prefect_client() as client:
         pool = own_pool(client, workspace)
+        for leftover in dead_flow_runs(workspace):
+            leftover.end()
     import anyio
     from prefect.workers.process import ProcessWorker
 
-    worker = ProcessWorker(work_pool_name=pool)
+    worker = ProcessWorker(work_pool_name=pool, limit=limit)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_runs)
     with suppress(KeyboardInterrupt):
         anyio.run(worker.start)
     return 0
+
+
+def _stop_runs(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Let the runs at work say that they are interrupted: the worker would kill them, and Prefect show them running."""
+    until = time.monotonic() + _GRACE_S
+    asked = set[int]()
+    while (left := set(_children())) and time.monotonic() < until:
+        for pid in left - asked:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        asked |= left
+        time.sleep(0.1)
+    raise KeyboardInterrupt
+
+
+def _children() -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        # A process that ends meanwhile has no file, or an empty one.
+        with suppress(OSError, ValueError):
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state != "Z":
+                yield int(folder.name)
 
 
 def table(found: Sequence[Scheduled]) -> Table:

@@ -22,6 +22,7 @@ from synthgen.exporters.parts import require_free_mark
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_of, verdict_of
 from synthgen.metrics import Modality
+from synthgen.notes import run_note
 from synthgen.notifying import notify, reason_of
 from synthgen.remote import is_address, local_copy, require_address, send
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
@@ -342,7 +343,8 @@ def track(
 ) -> None:
     """Log the finished run; its name is the config's."""
     logger.info("track run=%s name=%s verdict=%s", run.id, config.name, report.verdict)
-    tracking.finish(run, workspace, mlflow_run_id, report, model.directory / "history.json")
+    history = model.directory / "history.json"
+    tracking.finish(run, workspace, mlflow_run_id, report, history, note=run_note(run, report))
 
 
 def config_hash(config: RunConfig) -> str:

@@ -66,8 +66,14 @@ def start(config: RunConfig | AuditConfig, run: Run, workspace: Workspace, links
     return None
 
 
-def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, history: Path | None) -> None:
-    """Log training, findings, inputs, verdict and report, and end the run; an audit has trained no model."""
+def finish(
+    run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, history: Path | None, *, note: str
+) -> None:
+    """Log training, findings, inputs, verdict and report, and end the run; an audit has trained no model.
+
+    Args:
+        note: Markdown that the page of the run shows as its description.
+    """
     if mlflow_run_id is None:
         return
     with safely(run, "metrics, verdict and report are not all in MLflow"):
@@ -79,6 +85,7 @@ def finish(run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Re
         _log_drift(client, mlflow_run_id, report.drift)
         _log_inputs(client, mlflow_run_id, run.record())
         client.set_tag(mlflow_run_id, "synthgen.verdict", str(report.verdict))
+        client.set_tag(mlflow_run_id, "mlflow.note.content", redacted(note))
         client.set_tag(mlflow_run_id, "synthgen.state", "finished")
         client.log_artifacts(mlflow_run_id, str(run.directory / "report"), "report")
         client.log_artifact(mlflow_run_id, str(run.directory / "config.yaml"))

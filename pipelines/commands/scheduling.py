@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from pipelines.commands.options import JsonFlag, WorkspaceOption, out
 from pipelines.timing import Timing
 from synthgen.config_reading import load_config
+from synthgen.errors import UsageError
 
 if TYPE_CHECKING:
     from synthgen.runs import Workspace
@@ -109,12 +110,18 @@ def delete(name: Name, *, workspace: WorkspaceOption = None, json_: JsonFlag = F
     return _told({"deleted": name}, json_)
 
 
-def serve(*, workspace: WorkspaceOption = None) -> int:
-    """Run what the schedules of this workspace without a pool ask for, until Ctrl-C or SIGTERM."""
+def serve(*, limit: int = 1, workspace: WorkspaceOption = None) -> int:
+    """Run what the schedules of this workspace without a pool ask for, until Ctrl-C or SIGTERM.
+
+    Args:
+        limit: the most runs at once; one training keeps a machine busy.
+    """
+    if limit < 1:
+        raise UsageError(f"--limit is {limit}; at least one run must be let through", where="--limit")
     space = _space(workspace)
     from pipelines.schedules import serve
 
-    return serve(space)
+    return serve(space, limit=limit)
 
 
 def _space(workspace: Path | None) -> "Workspace":

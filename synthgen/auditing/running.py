@@ -14,6 +14,7 @@ from synthgen.config import AuditConfig
 from synthgen.config_reading import parse_audit
 from synthgen.errors import DataError
 from synthgen.findings import EXIT_CODES, Report
+from synthgen.notes import run_note
 from synthgen.reports import Material, write_report
 from synthgen.runs import Run, Workspace, content_key
 
@@ -63,7 +64,7 @@ def run_tracked_audit(config: AuditConfig, workspace: Workspace, links: Mapping[
         tracking.fail(run, workspace, mlflow_run_id, error)
         run.release()
         raise
-    tracking.finish(run, workspace, mlflow_run_id, report, None)
+    tracking.finish(run, workspace, mlflow_run_id, report, None, note=run_note(run, report))
     run.release()
     return outcome
 

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 from pipelines.background import running
 from synthgen.runs import Workspace, list_runs
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -32,7 +35,9 @@ class Site:
     def start(self, *words: object) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "pipelines.cli", *map(str, words)]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment, stdout=pipe, stderr=pipe, text=True)
+        # A shell's background job ignores SIGINT, and so would what it starts.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, env=self.environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
 
     def ask(self, *words: object) -> Any:
         process = self.start(*words, "--json")
@@ -83,7 +88,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("site")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW"))}
-    environment = {**clean, "SYNTHGEN_WORKSPACE": str(root), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**clean, "SYNTHGEN_WORKSPACE": str(root), "PYTHONPATH": str(ROOT)}
     environment["PYTHONPATH"] += os.pathsep + os.environ.get("PYTHONPATH", "")
     made = Site(Workspace(root), environment)
     made.ask("up", "--prefect-port", 0, "--mlflow-port", 0)
@@ -93,7 +98,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def serving(site: Site) -> Iterator["subprocess.Popen[str]"]:
-    process = site.start("serve")
+    # More at once than one schedule may have.
+    process = site.start("serve", "--limit", 3)
     yield process
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -121,3 +127,91 @@ def test_a_schedule_fires_by_itself_and_trains_only_when_the_data_are_new(site: 
     wait_for(lambda: site.states("fires").count("Completed") == 2)
     site.ask("schedules", "delete", "fires")
     assert [item["state"] for item in list_runs(site.space)] == ["finished", "finished"]
+
+
+@pytest.mark.usefixtures("serving")
+def test_runs_of_one_schedule_queue_and_never_overlap(site: Site, tmp_path: Path) -> None:
+    site.ask("schedule", config(tmp_path, "queued"), "--every", "1d")
+    for _ in range(3):
+        site.ask("schedules", "run-now", "queued")
+    wait_for(lambda: [run["end_time"] is not None for run in site.flow_runs("queued")].count(True) == 3)
+    runs = site.flow_runs("queued")
+    assert sorted(run["state_name"] for run in runs) == ["Completed", "Unchanged", "Unchanged"]
+    for earlier, later in pairwise(runs):
+        assert earlier["end_time"] <= later["start_time"]
+    site.ask("schedules", "delete", "queued")
+
+
+def test_a_paused_schedule_stays_paused_over_a_restart_of_serve_and_fires_when_resumed(
+    site: Site, tmp_path: Path
+) -> None:
+    site.ask("schedule", config(tmp_path, "paused"), "--every", "10s")
+    site.ask("schedules", "pause", "paused")
+    for _ in range(2):
+        process = site.start("serve")
+        time.sleep(25)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert (site.schedule("paused")["paused"], site.states("paused")) == (True, [])
+    site.ask("schedules", "resume", "paused")
+    process = site.start("serve")
+    wait_for(lambda: "Completed" in site.states("paused"))
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert not site.schedule("paused")["paused"]
+    site.ask("schedules", "delete", "paused")
+
+
+def test_a_run_that_is_stopped_with_serve_goes_on_with_the_next_one(site: Site, tmp_path: Path) -> None:
+    path = config(tmp_path, "stopped", "{kind: ctgan, budget_steps: 2000, batch_size: 60}")
+    site.ask("schedule", path, "--every", "1d")
+    site.ask("schedules", "run-now", "stopped")
+    process = site.start("serve")
+    wait_for(lambda: list(site.space.root.glob("artifacts/fit/*.partial/checkpoint/**/*.safetensors")))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    (before,) = [item for item in list_runs(site.space) if item["name"] == "stopped"]
+    assert before["state"] == "interrupted"
+    site.ask("schedules", "run-now", "stopped")
+    process = site.start("serve")
+    wait_for(lambda: site.states("stopped").count("Completed") == 1, 600)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    (after,) = [item for item in list_runs(site.space) if item["name"] == "stopped"]
+    assert (after["run_id"], after["state"], after["resumed"]) == (before["run_id"], "finished", 1)
+    site.ask("schedules", "delete", "stopped")
+
+
+def test_the_server_refuses_a_config_that_is_not_valid(site: Site, tmp_path: Path) -> None:
+    path = config(tmp_path, "checked")
+    deployment = site.ask("schedule", path, "--every", "1d")["deployment_id"]
+    address = running(site.space)["prefect"].address
+    wrong = {"parameters": {"config": {"source": {"kind": "builtin", "name": "wine"}, "sede": 1}}}
+    answer = httpx.post(f"{address}/deployments/{deployment}/create_flow_run", json=wrong, timeout=30)
+    assert answer.status_code in (409, 422)
+    assert "sede" in answer.text
+    process = site.start("schedule", path, "--every", "1d", "--pool", "gpus")
+    _, said = process.communicate()
+    assert process.returncode == 2
+    assert "work pool 'gpus' is not known" in said
+    site.ask("schedules", "delete", "checked")
+
+
+def test_the_file_for_prefect_deploy_makes_a_schedule_that_a_worker_of_its_pool_runs(site: Site) -> None:
+    environment = {**site.environment, "PREFECT_API_URL": running(site.space)["prefect"].address}
+    environment["PREFECT_HOME"] = str(site.space.root / "prefect")
+
+    def prefect(*words: str) -> None:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    prefect("work-pool", "create", "synthgen", "--type", "process")
+    prefect("deploy", "--all")
+    assert site.schedule("breast-cancer")["timing"] == "0 2 * * * UTC"
+    site.ask("schedules", "run-now", "breast-cancer")
+    prefect("worker", "start", "--pool", "synthgen", "--run-once")
+    assert site.states("breast-cancer") == ["Completed"]
+    assert site.schedule("breast-cancer")["last_verdict"] in {"PASS", "INCONCLUSIVE", "FAIL"}

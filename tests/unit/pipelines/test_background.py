@@ -18,6 +18,14 @@ from synthgen.runs import Workspace, read_json, write_json
 SERVER = Server(pid=1, port=1, address="http://127.0.0.1:1/api", log="prefect.log", ready=True)
 
 
+@pytest.fixture(autouse=True)
+def _environment_restored() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def space(tmp_path: Path) -> Workspace:
     (tmp_path / "servers").mkdir()
