@@ -25,9 +25,10 @@ from tabular import config_of
 from synthgen.config import EVALUATION_SIZES, AutoConfig, RunConfig
 from synthgen.curation.choice import Choice, fit_best
 from synthgen.curation.plan import planned_counts
-from synthgen.curation.ratio import SHARES, choose_ratio, thinned
+from synthgen.curation.ratio import SHARES, choose_ratio
 from synthgen.curation.selection import Screen, candidates_per_row, curate
 from synthgen.datasets import Table, class_counts, take_per_class
+from synthgen.metrics.augmented import thinned
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.utility.augmentation import augmentation_gain
 from synthgen.sources import read

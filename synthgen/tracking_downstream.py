@@ -1,29 +1,22 @@
 """A comparison of classifiers in MLflow: a run with a child for each arm, and the chosen classifier in the registry."""
 
 import logging
-import platform
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from synthgen import __version__
 from synthgen.redaction import redacted
 from synthgen.runs import Workspace
 from synthgen.tracking import client_of, experiment_of
+from synthgen.tracking_models import ModelFolder, add_version, ensure_registered_name, upload_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
-_FOLDER, _FILES = "classifier", "artifacts/classifier"
-_CODE = Path(__file__).with_name("tracking_classifier_code.py")
+_MODEL = ModelFolder("classifier", "classifier", Path(__file__).with_name("tracking_classifier_code.py"))
 _KEY, _REGISTERED = "synthgen.downstream", "synthgen.registered"
 
 
@@ -83,9 +76,10 @@ def _logged(client: "MlflowClient", experiment: str, comparison: Comparison) -> 
     for arm, numbers in comparison.arms.items():
         _log_arm(client, experiment, parent, arm, numbers, comparison.settings[arm])
     _log_metrics(client, parent, comparison.metrics)
-    _upload(client, parent, comparison.model)
+    upload_model(client, parent, comparison.model, _MODEL)
     name = f"{comparison.name}-classifier"
-    version = _registered(client, name, parent, comparison)
+    ensure_registered_name(client, name, _MODEL.kind)
+    version = add_version(client, name, parent, _MODEL, {**comparison.tags, "synthgen.arm": comparison.chosen})
     client.set_tag(parent, _REGISTERED, f"{name}/{version}")
     # Last: what is under this key is whole.
     client.set_tag(parent, _KEY, comparison.key)
@@ -113,40 +107,3 @@ def _log_metrics(client: "MlflowClient", run_id: str, numbers: Mapping[str, floa
     from mlflow.entities import Metric
 
     client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()])
-
-
-def _registered(client: "MlflowClient", name: str, run_id: str, comparison: Comparison) -> str:
-    from mlflow.exceptions import MlflowException
-
-    # There since an earlier comparison, or since a moment ago by another process.
-    with suppress(MlflowException):
-        client.create_registered_model(name, tags={"synthgen.kind": "classifier"})
-    source = f"{client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
-    tags = {**comparison.tags, "synthgen.arm": comparison.chosen}
-    return str(client.create_model_version(name, source, run_id=run_id, tags=tags).version)
-
-
-def _upload(client: "MlflowClient", run_id: str, model: Path) -> None:
-    client.log_artifacts(run_id, str(model), f"{_FOLDER}/{_FILES}")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        (folder / _CODE.name).write_text(_CODE.read_text(encoding="utf-8"), encoding="utf-8")
-        (folder / "requirements.txt").write_text(f"synthgen=={__version__}\n", encoding="utf-8")
-        environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
-        (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
-        (folder / "MLmodel").write_text(yaml.safe_dump(_description()), encoding="utf-8")
-        client.log_artifacts(run_id, scratch, _FOLDER)
-
-
-def _description() -> dict[str, Any]:
-    """The content of MLmodel, as `mlflow.pyfunc.save_model` writes it, without this machine's paths."""
-    function = {
-        "artifacts": {"classifier": {"path": _FILES, "uri": _FILES}},
-        "code": None,
-        "env": {"virtualenv": "python_env.yaml"},
-        "loader_module": "mlflow.pyfunc.loaders.code_model",
-        "model_code_path": _CODE.name,
-        "python_version": platform.python_version(),
-        "streamable": False,
-    }
-    return {"flavors": {"python_function": function}, "mlflow_version": metadata.version("mlflow")}

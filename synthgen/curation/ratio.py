@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.datasets import Splits, Table, class_counts, load_data, take_per_class
+from synthgen.datasets import Splits, Table, load_data
+from synthgen.metrics.augmented import thinned
 from synthgen.metrics.evaluation import NotMeasurable
 from synthgen.metrics.utility.augmentation import ShareGain, gains_by_share
 
@@ -63,11 +64,3 @@ def keep_best_share(parts: Splits, folder: Path, rng: np.random.Generator) -> di
     ratio = choose_ratio(parts.train, parts.valid, rows, rng)
     thinned(rows, ratio.share or min(SHARES), rng).save(folder)
     return asdict(ratio)
-
-
-def thinned(synthetic: Table, share: float, rng: np.random.Generator) -> Table:
-    """That share of the rows of each class, at least one of each."""
-    counts = {name: max(1, round(share * count)) for name, count in class_counts(synthetic).items()}
-    chosen = take_per_class(synthetic, counts, rng)
-    assert isinstance(chosen, Table)
-    return chosen

@@ -1,28 +1,28 @@
 """A finished run's model in the registry, as the newest version under the name of the config."""
 
-import platform
-import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from synthgen import __version__
 from synthgen.findings import Report
 from synthgen.registry.versions import CANDIDATE, PREFIX, Version, existing, known_versions, shown_time
 from synthgen.runs import Run, Workspace
 from synthgen.tracking import client_of, safely
+from synthgen.tracking_models import ModelFolder, add_version, ensure_registered_name, upload_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Where the files of the synthesizer lie in the model's folder, which is an artifact of the MLflow run.
-SYNTHESIZER = "artifacts/synthesizer"
-_FOLDER = "model"
-_CODE = Path(__file__).with_name("model_code.py")
+_MODEL = ModelFolder(
+    name="model",
+    kind="synthesizer",
+    code=Path(__file__).with_name("model_code.py"),
+    signature={
+        "inputs": '[{"name": "label", "type": "string", "required": false}, {"name": "n", "type": "long"}]',
+        "outputs": None,
+        "params": '[{"name": "seed", "type": "long", "default": 0, "shape": null}]',
+    },
+)
 
 
 def register(name: str, run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report) -> Version | None:
@@ -34,8 +34,8 @@ def register(name: str, run: Run, workspace: Workspace, mlflow_run_id: str | Non
         return None
     with safely(run, "its model is not in the registry"):
         client = client_of(workspace)
-        _upload(client, mlflow_run_id, run.directory / "model")
-        _name_known(client, name)
+        upload_model(client, mlflow_run_id, run.directory / "model", _MODEL)
+        ensure_registered_name(client, name, _MODEL.kind)
         number = _number(client, name, mlflow_run_id)
         for key, value in _tags(run, report).items():
             client.set_model_version_tag(name, number, f"{PREFIX}{key}", value)
@@ -47,20 +47,11 @@ def register(name: str, run: Run, workspace: Workspace, mlflow_run_id: str | Non
     return None
 
 
-def _name_known(client: "MlflowClient", name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    # There since an earlier run, or since a moment ago by another process.
-    with suppress(MlflowException):
-        client.create_registered_model(name, tags={f"{PREFIX}kind": "synthesizer"})
-
-
 def _number(client: "MlflowClient", name: str, mlflow_run_id: str) -> str:
     known = [version for version in known_versions(client, name) if version.run_id == mlflow_run_id]
     if known:
         return str(known[0].version)
-    source = f"{client.get_run(mlflow_run_id).info.artifact_uri}/{_FOLDER}"
-    return str(client.create_model_version(name, source, run_id=mlflow_run_id).version)
+    return add_version(client, name, mlflow_run_id, _MODEL)
 
 
 def _tags(run: Run, report: Report) -> dict[str, str]:
@@ -75,41 +66,3 @@ def _tags(run: Run, report: Report) -> dict[str, str]:
         "approval": (record.get("approval") or {}).get("decision"),
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
-
-
-def _upload(client: "MlflowClient", mlflow_run_id: str, model: Path) -> None:
-    client.log_artifacts(mlflow_run_id, str(model), f"{_FOLDER}/{SYNTHESIZER}")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        (folder / _CODE.name).write_text(_CODE.read_text(encoding="utf-8"), encoding="utf-8")
-        (folder / "requirements.txt").write_text(f"synthgen=={__version__}\n", encoding="utf-8")
-        environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
-        (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
-        (folder / "MLmodel").write_text(yaml.safe_dump(_description()), encoding="utf-8")
-        client.log_artifacts(mlflow_run_id, scratch, _FOLDER)
-
-
-def _description() -> Mapping[str, Any]:
-    """The content of MLmodel, as `mlflow.pyfunc.save_model` writes it.
-
-    Written here because that would copy the model, note this machine's paths, and import what a run does not need.
-    """
-    return {
-        "flavors": {
-            "python_function": {
-                "artifacts": {"synthesizer": {"path": SYNTHESIZER, "uri": SYNTHESIZER}},
-                "code": None,
-                "env": {"virtualenv": "python_env.yaml"},
-                "loader_module": "mlflow.pyfunc.loaders.code_model",
-                "model_code_path": _CODE.name,
-                "python_version": platform.python_version(),
-                "streamable": False,
-            }
-        },
-        "mlflow_version": metadata.version("mlflow"),
-        "signature": {
-            "inputs": '[{"name": "label", "type": "string", "required": false}, {"name": "n", "type": "long"}]',
-            "outputs": None,
-            "params": '[{"name": "seed", "type": "long", "default": 0, "shape": null}]',
-        },
-    }

@@ -43,12 +43,6 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("space"))
 
 
-@pytest.fixture(autouse=True)
-def _embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-
-
 def test_a_run_waits_until_a_person_approves_and_trains_no_second_time(space: Workspace) -> None:
     from mlflow import MlflowClient
 

@@ -60,10 +60,8 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def tracked(files: dict[str, str], space: Workspace) -> dict[str, Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        outcome = run_tracked_audit(parse_audit(raw(files)), space, {"prefect.flow_run_id": "abc"})
-        return read_json(Path(outcome.run_dir) / "run.json") | vars(outcome)
+    outcome = run_tracked_audit(parse_audit(raw(files)), space, {"prefect.flow_run_id": "abc"})
+    return read_json(Path(outcome.run_dir) / "run.json") | vars(outcome)
 
 
 def test_a_copy_fails_and_its_run_is_on_record(tracked: dict[str, Any]) -> None:
@@ -138,8 +136,7 @@ def test_an_audit_without_a_workspace_leaves_a_folder_that_can_be_compared(
     assert "▲ better" in (tmp_path / "compare.html").read_text()
 
 
-def test_a_failed_audit_is_tracked_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_failed_audit_is_tracked_as_failed(tmp_path: Path) -> None:
     config = parse_audit({"train": "gone.csv", "synthetic": "gone.csv", "name": "gone"})
     with pytest.raises(DataError):
         run_tracked_audit(config, Workspace(tmp_path), {})
@@ -169,9 +166,8 @@ def test_the_tracked_command_runs_the_flow(files: dict[str, str], tmp_path: Path
 
 
 def test_the_page_of_an_augmentation_is_drawn_again_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     source = {"kind": "builtin", "name": "wine"}
     config = parse_config({"name": "wine", "source": source, "synthesizer": {"kind": "marginals"}})
     outcome = run_augmentation(config, Workspace(tmp_path / "space"))

@@ -33,12 +33,6 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("space"))
 
 
-@pytest.fixture(autouse=True)
-def _embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-
-
 def test_a_run_ends_with_a_verdict_a_report_and_a_record(space: Workspace) -> None:
     outcome = run_augmentation(config(), space)
     report = read_json(Path(outcome.report_json))

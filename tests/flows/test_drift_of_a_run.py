@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from synthgen.augmentation import run_augmentation
 from synthgen.changes import earlier_model
@@ -20,10 +19,7 @@ def write_people(path: Path, n: int, seed: int, *, older: int = 0) -> None:
     pd.DataFrame({"age": age, "town": rng.choice(["Oslo", "Rome"], n), "ill": ill}).to_csv(path, index=False)
 
 
-def test_what_changed_since_the_last_run_is_in_report_and_mlflow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_what_changed_since_the_last_run_is_in_report_and_mlflow(tmp_path: Path) -> None:
     data, space = tmp_path / "people.csv", Workspace(tmp_path / "space")
     source = {"kind": "table", "path": str(data), "label": "ill"}
     config = parse_config({"name": "people", "source": source, "synthesizer": {"kind": "marginals"}})
@@ -48,10 +44,7 @@ def test_what_changed_since_the_last_run_is_in_report_and_mlflow(
     assert "drift" in find_run(space, second.run_id).record()["stages"]
 
 
-def test_a_warm_start_begins_with_the_last_run_that_passed_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_warm_start_begins_with_the_last_run_that_passed_and_says_so(tmp_path: Path) -> None:
     data, space = tmp_path / "people.csv", Workspace(tmp_path / "space")
     settings = {"kind": "ctgan", "budget_steps": 4, "warm_start": True}
     raw = {"source": {"kind": "table", "path": str(data), "label": "ill"}, "synthesizer": settings}

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.curation.ratio import SHARES, choose_ratio, thinned
+from synthgen.curation.ratio import SHARES, choose_ratio
 from synthgen.datasets import Schema, Table, class_counts
+from synthgen.metrics.augmented import thinned
 
 SCHEMA = Schema({"a": "numeric", "b": "numeric", "y": "categorical"}, label="y")
 

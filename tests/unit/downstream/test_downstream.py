@@ -50,11 +50,6 @@ def shop(target: Path, synthetic: Table, **facts: Any) -> Path:
     return target
 
 
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("downstream")
@@ -69,10 +64,8 @@ def space(folder: Path) -> Workspace:
 @pytest.fixture(scope="module")
 def outcome(folder: Path, space: Workspace) -> DownstreamOutcome:
     """Synthetic buyers that are as good as real ones, ten times as many as there are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        dataset = shop(folder / "dataset", shoppers({"yes": 400, "no": 300}, 7))
-        return run_downstream(dataset, space, seeds=3, output=folder / "out")
+    dataset = shop(folder / "dataset", shoppers({"yes": 400, "no": 300}, 7))
+    return run_downstream(dataset, space, seeds=3, output=folder / "out")
 
 
 def test_fresh_rows_help_and_every_control_stands_beside(outcome: DownstreamOutcome) -> None:
