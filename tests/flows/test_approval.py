@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from synthgen.approval import decide
@@ -24,18 +26,25 @@ ALONE = [
     {"metric": metric, "required": False}
     for metric in ("augmentation_gain", "beta_recall", "c2st_auc", "excess_copies")
 ]
-BASE: dict[str, Any] = {
-    "name": "asked",
-    "source": {"kind": "builtin", "name": "wine"},
-    "synthesizer": {"kind": "marginals"},
-    "plan": {"kind": "ratio", "ratio": 1},
-    "gates": [*ALONE, {"metric": "gain_over_controls", "at_least": -0.9}],
-    "approval": "required",
-}
 
 
-def config(**changes: Any) -> RunConfig:
-    return parse_config({**BASE, **changes})
+def settings(path: Path, **changes: Any) -> dict[str, Any]:
+    """A table of three columns: a report draws every column, twice."""
+    rng = np.random.default_rng(5)
+    size = rng.normal(size=300)
+    buys = np.where(size + rng.normal(size=300) > 0, "yes", "no")
+    pd.DataFrame({"size": size.round(2), "town": rng.choice(["Oslo", "Rome"], 300), "buys": buys}).to_csv(
+        path, index=False
+    )
+    return {
+        "name": "asked",
+        "source": {"kind": "table", "path": str(path), "label": "buys"},
+        "synthesizer": {"kind": "marginals"},
+        "plan": {"kind": "ratio", "ratio": 1},
+        "gates": [*ALONE, {"metric": "gain_over_controls", "at_least": -0.9}],
+        "approval": "required",
+        **changes,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,15 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("space"))
 
 
-def test_a_run_waits_until_a_person_approves_and_trains_no_second_time(space: Workspace) -> None:
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunConfig]:
+    path = tmp_path_factory.mktemp("data") / "buyers.csv"
+    return lambda **changes: parse_config(settings(path, **changes))
+
+
+def test_a_run_waits_until_a_person_approves_and_trains_no_second_time(
+    space: Workspace, config: Callable[..., RunConfig]
+) -> None:
     from mlflow import MlflowClient
 
     waiting = run_augmentation(config(), space)
@@ -70,19 +87,21 @@ def test_a_run_waits_until_a_person_approves_and_trains_no_second_time(space: Wo
         decide(run, approved=False, by="Bob", reason="too late")
 
 
-def test_a_rejected_run_emits_nothing_and_its_model_never_becomes_champion(space: Workspace) -> None:
-    waiting = run_augmentation(config(seed=1, name="refused"), space)
+def test_a_rejected_run_emits_nothing_and_its_model_never_becomes_champion(
+    space: Workspace, config: Callable[..., RunConfig]
+) -> None:
+    waiting = run_augmentation(config(name="refused"), space)
     run = Run(Path(waiting.run_dir))
     decide(run, approved=False, by="Ann", reason="wrong month")
     # The same command, as a schedule calls it, ends what was decided in the meantime.
-    outcome = run_augmentation(config(seed=1, name="refused"), space)
+    outcome = run_augmentation(config(name="refused"), space)
     assert outcome.run_id == waiting.run_id
     assert (outcome.state, outcome.exit_code, outcome.dataset_dir) == ("rejected", 3, None)
     assert outcome.promotion == "a person rejected its run"
     assert "Ann rejected it" in Path(outcome.report_html).read_text()
 
 
-def test_no_approval_overrules_a_fail(space: Workspace) -> None:
+def test_no_approval_overrules_a_fail(space: Workspace, config: Callable[..., RunConfig]) -> None:
     strict = config(gates=[{"metric": "c2st_auc", "at_most": 0.01}], name="failing")
     outcome = run_augmentation(strict, space)
     assert (outcome.verdict, outcome.state, outcome.dataset_dir) == ("FAIL", "finished", None)
@@ -125,7 +144,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("by", ["command", "page"])
 def test_a_flow_pauses_on_a_server_until_a_command_or_the_page_says_yes(tmp_path: Path, server: str, by: str) -> None:
     path, folder = tmp_path / "asked.yaml", tmp_path / "space"
-    path.write_text(json.dumps(BASE))
+    path.write_text(json.dumps(settings(tmp_path / "buyers.csv")))
     env = {**os.environ, "PREFECT_API_URL": server, "SYNTHGEN_WORKSPACE": str(folder)}
     synthgen = [sys.executable, "-m", "pipelines.cli"]
     command = [*synthgen, "run", str(path), "--json"]
