@@ -48,11 +48,6 @@ def settings(path: Path, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("space"))
-
-
-@pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunConfig]:
     path = tmp_path_factory.mktemp("data") / "buyers.csv"
     return lambda **changes: parse_config(settings(path, **changes))

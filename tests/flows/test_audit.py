@@ -54,11 +54,6 @@ def raw(files: dict[str, str], **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("space"))
-
-
-@pytest.fixture(scope="module")
 def tracked(files: dict[str, str], space: Workspace) -> dict[str, Any]:
     outcome = run_tracked_audit(parse_audit(raw(files)), space, {"prefect.flow_run_id": "abc"})
     return read_json(Path(outcome.run_dir) / "run.json") | vars(outcome)

@@ -28,11 +28,6 @@ def config(**changes: Any) -> RunConfig:
     return parse_config({**BASE, **changes})
 
 
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("space"))
-
-
 def test_a_run_ends_with_a_verdict_a_report_and_a_record(space: Workspace) -> None:
     outcome = run_augmentation(config(), space)
     report = read_json(Path(outcome.report_json))

@@ -45,11 +45,6 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("space"))
-
-
 @pytest.fixture(autouse=True)
 def _short_release(monkeypatch: pytest.MonkeyPatch) -> None:
     # Twenty seeds and 100,000 rows would prove nothing more here.

@@ -19,8 +19,8 @@ def write_people(path: Path, n: int, seed: int, *, older: int = 0) -> None:
     pd.DataFrame({"age": age, "town": rng.choice(["Oslo", "Rome"], n), "ill": ill}).to_csv(path, index=False)
 
 
-def test_what_changed_since_the_last_run_is_in_report_and_mlflow(tmp_path: Path) -> None:
-    data, space = tmp_path / "people.csv", Workspace(tmp_path / "space")
+def test_what_changed_since_the_last_run_is_in_report_and_mlflow(tmp_path: Path, space: Workspace) -> None:
+    data = tmp_path / "people.csv"
     source = {"kind": "table", "path": str(data), "label": "ill"}
     config = parse_config({"name": "people", "source": source, "synthesizer": {"kind": "marginals"}})
     write_people(data, 250, 1)

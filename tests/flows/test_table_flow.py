@@ -38,11 +38,6 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("space"))
-
-
 CONSTRAINTS = [
     {"kind": "formula", "column": "total", "formula": "months * price"},
     {"kind": "implied", "when": {"internet": "No"}, "then": {"backup": "No internet"}},

@@ -56,12 +56,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def space(folder: Path) -> Workspace:
-    """One for all: the tables of MLflow's store take seconds to make."""
-    return Workspace(folder / "space")
-
-
-@pytest.fixture(scope="module")
 def outcome(folder: Path, space: Workspace) -> DownstreamOutcome:
     """Synthetic buyers that are as good as real ones, ten times as many as there are."""
     dataset = shop(folder / "dataset", shoppers({"yes": 400, "no": 300}, 7))
@@ -107,12 +101,12 @@ def test_a_row_with_an_unknown_category_and_nothing_else_is_classified(outcome: 
 # What mlflow says of itself when its pyfunc is imported.
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 def test_mlflow_has_a_run_for_each_arm_and_a_model_that_loads_without_pickle(
-    outcome: DownstreamOutcome, folder: Path
+    outcome: DownstreamOutcome, folder: Path, space: Workspace
 ) -> None:
     import mlflow
     from mlflow import MlflowClient
 
-    uri = f"sqlite:///{folder}/space/mlflow.db"
+    uri = space.mlflow_uri
     client = MlflowClient(uri)
     assert outcome.mlflow_run_id is not None
     assert outcome.registered == {"name": "shop-classifier", "version": "1"}

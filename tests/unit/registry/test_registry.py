@@ -34,11 +34,6 @@ def wine() -> Splits:
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("space"))
-
-
-@pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory, wine: Splits) -> Path:
     folder = tmp_path_factory.mktemp("model")
     create(MarginalsConfig(kind="marginals"), wine.train).fit(wine.train, wine.valid, named_rng(0, "fit")).save(folder)
