@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from synthgen import changes, stages, tracking
+from synthgen import changes, concluding, stages, tracking
 from synthgen.approval import decision_on
 from synthgen.config import NotifyEvent, RunConfig
 from synthgen.config_reading import load_config
@@ -195,16 +195,16 @@ def _concluded(going: _Going, artifacts: Mapping[str, Ref], started: float) -> O
     if config.approval == "required":
         run.update(approval=asdict(decision) if decision else {"decision": None})
     split, synthetic = artifacts["split"], artifacts["curate"]
-    report = call(stages.judge_run, config, run, split, synthetic, artifacts["evaluate"])
+    report = call(concluding.judge_run, config, run, split, synthetic, artifacts["evaluate"])
     report = replace(report, drift=changes.read_drift(artifacts["drift"]) if "drift" in artifacts else None)
-    may_emit = stages.may_emit(config, report.verdict, force=going.force)
+    may_emit = concluding.may_emit(config, report.verdict, force=going.force)
     waits = config.approval == "required" and decision is None and may_emit
     rejected = decision is not None and decision.decision == "rejected"
     emits = may_emit and not waits and not rejected
-    dataset = call(stages.emit, config, run, split, synthetic, report, force=going.force) if emits else None
-    call(stages.write_report, config, run, report, artifacts)
+    dataset = call(concluding.emit, config, run, split, synthetic, report, force=going.force) if emits else None
+    call(concluding.write_report, config, run, report, artifacts)
     if not waits:
-        call(stages.hand_over, config, run)
+        call(concluding.hand_over, config, run)
     run.update(
         verdict=report.verdict,
         seconds=round(time.monotonic() - started, 1),
@@ -224,7 +224,7 @@ def _concluded(going: _Going, artifacts: Mapping[str, Ref], started: float) -> O
 
 def _hand_on(going: _Going, artifacts: Mapping[str, Ref], report: Report) -> None:
     config, run, space, tracked = going.config, going.run, going.workspace, going.mlflow_run_id
-    going.call(stages.track, config, run, space, tracked, report, artifacts["fit"])
+    going.call(concluding.track, config, run, space, tracked, report, artifacts["fit"])
     version = going.call(register_model, config, run, space, tracked, report)
     going.call(promote_model, config, run, space, version, artifacts["split"], artifacts["curate"])
     tracking.log_times(run, space, tracked, going.times.seconds)

@@ -5,16 +5,13 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import secrets
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from filelock import FileLock, Timeout
 from synthgen import __version__
 from synthgen.config import AuditConfig, RunConfig
 from synthgen.errors import DiskFullError, IntegrityError, UsageError, nearest_name, resource_error
+from synthgen.provenance import provenance
 from synthgen.redaction import redacted_values
 from synthgen.retrying import is_busy, retried
 
@@ -340,32 +338,6 @@ def _link(source: str, target: str) -> str:
     return target
 
 
-def provenance() -> dict[str, Any]:
-    """What a reader needs to know to make the run again: versions, code, machine kind, time."""
-    packages = ("torch", "ctgan", "monai", "prefect", "pandas", "scikit-learn", "xgboost-cpu", "mlflow")
-    versions = {"python": platform.python_version(), "synthgen": __version__}
-    for name in packages:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git_commit": _git_commit(),
-        "versions": versions,
-        "cores": os.cpu_count(),
-        "platform": platform.system(),
-    }
-
-
-def _git_commit() -> str | None:
-    git = shutil.which("git")
-    if git is None:
-        return None
-    answer = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-    return answer.stdout.strip() or None
-
-
 def find_run(workspace: Workspace, name_or_path: str) -> Run:
     """The run with this id (or unique beginning of it), or in this folder; raises UsageError when there is none."""
     direct = Path(name_or_path)
@@ -410,42 +382,3 @@ def _read_record(path: Path) -> dict[str, Any]:
             f"{path.name} of run {path.parent.name!r} is damaged: it is no JSON object", where=str(path)
         )
     return content
-
-
-def write_manifest(directory: Path, content: Mapping[str, Any]) -> None:
-    """manifest.json with path, bytes and SHA-256 of each file below `directory`. Its existence means: complete."""
-    files = [
-        {"path": str(path.relative_to(directory)), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path != directory / "manifest.json"
-    ]
-    write_json(directory / "manifest.json", {**content, "files": files})
-
-
-def verify_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest, after every file was compared with it.
-
-    Raises:
-        IntegrityError: a file is missing, added, a link, or has another hash than the manifest states.
-    """
-    if not (directory / "manifest.json").exists():
-        raise IntegrityError(f"{directory} has no manifest.json: it is not a finished dataset", where=str(directory))
-    found = {str(path.relative_to(directory)): path for path in directory.rglob("*")}
-    for name, path in found.items():
-        # What it leads to may lie anywhere, and change after this check.
-        if path.is_symlink():
-            raise IntegrityError(f"{name!r} is a link; a dataset holds its files itself", where=str(directory))
-    try:
-        manifest: dict[str, Any] = read_json(directory / "manifest.json")
-        stated = {str(item["path"]): item["sha256"] for item in manifest["files"]}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        message = "manifest.json is damaged: it does not list path and SHA-256 of each file"
-        raise IntegrityError(message, where=str(directory)) from None
-    present = {name for name, path in found.items() if path.is_file() and name != "manifest.json"}
-    for name in sorted(present ^ set(stated)):
-        state = "is missing" if name in stated else "is not in the manifest"
-        raise IntegrityError(f"file {name!r} {state}", where=str(directory))
-    for name, digest in stated.items():
-        if sha256_file(directory / name) != digest:
-            raise IntegrityError(f"file {name!r} differs from its SHA-256 in the manifest", where=str(directory))
-    return manifest

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from synthgen import reports, tracking
 from synthgen.canaries import Canaries, Watch, planted_among, toss
 from synthgen.config import AutoPlan, BuiltinSource, RunConfig, SynthesizerConfig, TableSource
 from synthgen.curation.choice import Choice, fit_best
@@ -16,15 +15,13 @@ from synthgen.curation.plan import planned_counts, present_classes, quotas_of
 from synthgen.curation.ratio import keep_best_share
 from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
 from synthgen.datasets import Data, Ingested, Labels, Splits, Table, load_data
-from synthgen.exporters import chosen_formats, emit_dataset
-from synthgen.exporters.ids import with_new_ids
+from synthgen.exporters import chosen_formats
 from synthgen.exporters.parts import require_free_mark
-from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
-from synthgen.gates import judge, rules_of, verdict_of
+from synthgen.findings import Finding, NotMeasured
+from synthgen.gates import rules_of
 from synthgen.metrics import Modality
-from synthgen.notes import run_note
 from synthgen.notifying import notify, reason_of
-from synthgen.remote import is_address, local_copy, require_address, send
+from synthgen.remote import is_address, local_copy, require_address
 from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
 from synthgen.sources import read
@@ -248,14 +245,13 @@ def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Re
         compared = Compared(splits.path, synthetic.path, config.evaluation_size.profile, config.seed)
         modality = modality_of(load_data(splits.directory / "holdout"))
         findings, missing = measured_apart(compared, modality, spread=spread)
-        write_json(out / "findings.json", {"findings": findings_json(findings), "not_measured": findings_json(missing)})
+        write_json(out / "findings.json", {"findings": _plain(findings), "not_measured": _plain(missing)})
 
     inputs = {"synthetic": synthetic, "size": config.evaluation_size.model_dump(), "seed": config.seed}
     return workspace.build("evaluate", inputs, write)
 
 
-def findings_json(items: list[Finding] | list[NotMeasured]) -> list[dict[str, Any]]:
-    """Dataclasses as JSON."""
+def _plain(items: list[Finding] | list[NotMeasured]) -> list[dict[str, Any]]:
     return [asdict(item) for item in items]
 
 
@@ -267,84 +263,6 @@ def describe_model(run: Run, model: Ref) -> None:
     facts = {"model": _choice(model).kind, "differential_privacy": promise}
     # What came of the earlier model that a warm start was to begin with: `warm`, or why not.
     run.update(**facts, **({"start": saved["start"]} if "start" in saved else {}))
-
-
-def judge_run(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, evaluation: Ref) -> Report:
-    """The findings under the gates, with provenance."""
-    raw = read_json(evaluation.directory / "findings.json")
-    findings = [Finding(**item) for item in raw["findings"]]
-    missing = [NotMeasured(**item) for item in raw["not_measured"]]
-    judgements = judge(rules_of(config), findings, missing)
-    judgements += _plan_judgement(read_json(synthetic.directory / "curation.json").get("ratio"))
-    problems = [Problem(**item) for item in read_json(splits.directory / "problems.json")]
-    if (canaries := synthetic.directory / "canaries").exists():
-        problems.append(Canaries.load(canaries).note())
-    return Report(verdict_of(judgements), findings, judgements, missing, problems, run.record())
-
-
-def _plan_judgement(ratio: Mapping[str, Any] | None) -> list[Judgement]:
-    if not ratio:
-        return []
-    verdict = Verdict.PASS if ratio["share"] else Verdict.FAIL
-    return [Judgement("augmentation_share", "> 0 on valid", verdict, required=True, remark=ratio["reason"])]
-
-
-def may_emit(config: RunConfig, verdict: Verdict, *, force: bool) -> bool:
-    """Whether the dataset is written: for `share` only on PASS, for `augment` on everything but FAIL."""
-    allowed = verdict == Verdict.PASS if config.purpose == "share" else verdict != Verdict.FAIL
-    return allowed or force
-
-
-def emit(config: RunConfig, run: Run, splits: Ref, synthetic: Ref, report: Report, *, force: bool) -> Path | None:
-    """Write dataset/ if the verdict allows it; None when it does not."""
-    if not may_emit(config, report.verdict, force=force):
-        return None
-    parts, rows = Splits.load(splits.directory), load_data(synthetic.directory / "synthetic")
-    if config.export.ids == "regenerate" and isinstance(rows, Table):
-        rows = with_new_ids(rows, parts, named_rng(config.seed, "ids"))
-    facts = {
-        "run_id": run.id,
-        "name": config.name,
-        "purpose": config.purpose,
-        "verdict": str(report.verdict),
-        "passed": report.verdict == Verdict.PASS,
-        "forced": force and not may_emit(config, report.verdict, force=False),
-        "data_sha256": report.provenance["data_sha256"],
-        "created": report.provenance["started"],
-        "synthesizer": report.provenance.get("model", config.synthesizer.kind),
-        "differential_privacy": report.provenance.get("differential_privacy"),
-        "approval": report.provenance.get("approval"),
-    }
-    emit_dataset(run.dataset, parts, rows, purpose=config.purpose, formats=config.export.formats, facts=facts)
-    return run.dataset
-
-
-def write_report(config: RunConfig, run: Run, report: Report, artifacts: Mapping[str, Ref]) -> Path:
-    """Write report/report.html and report.json; the path of the page."""
-    folders = {name: ref.directory for name, ref in artifacts.items()}
-    material = reports.material_from(config, run, folders, {name: ref.seconds for name, ref in artifacts.items()})
-    reports.write_report(run.directory / "report", report, material)
-    return run.directory / "report" / "report.html"
-
-
-def hand_over(config: RunConfig, run: Run) -> None:
-    """Copy report and, if there is one, dataset to `export.to`/name/run id; the manifest comes last."""
-    if config.export.to is None:
-        return
-    place = f"{config.export.to.rstrip('/')}/{config.name}/{run.id}"
-    for folder in (run.directory / "report", run.dataset):
-        if folder.exists():
-            send(folder, f"{place}/{folder.name}")
-    run.update(exported_to=place)
-
-
-def track(
-    config: RunConfig, run: Run, workspace: Workspace, mlflow_run_id: str | None, report: Report, model: Ref
-) -> None:
-    """Log the finished run; its name is the config's."""
-    logger.info("track run=%s name=%s verdict=%s", run.id, config.name, report.verdict)
-    history = model.directory / "history.json"
-    tracking.finish(run, workspace, mlflow_run_id, report, history, note=run_note(run, report))
 
 
 def config_hash(config: RunConfig) -> str:

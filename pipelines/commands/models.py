@@ -51,8 +51,8 @@ def sample(  # noqa: PLR0913 - options of a command
 def verify(dataset: Path, *, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
     """Compare every file of an emitted dataset with the hash in its manifest."""
     from pipelines.places import local_input
+    from synthgen.manifests import verify_manifest
     from synthgen.remote import is_address
-    from synthgen.runs import verify_manifest
 
     dataset = local_input(dataset, workspace) if is_address(dataset) else dataset
     folder = dataset / "dataset" if (dataset / "dataset" / "manifest.json").exists() else dataset

@@ -10,8 +10,8 @@ from synthgen.datasets import Table
 from synthgen.findings import Finding, NotMeasured, Report, Rule
 from synthgen.gates import judge, rules_for, verdict_of
 from synthgen.metrics import Evaluation, Modality, measure, metrics_of
+from synthgen.provenance import provenance
 from synthgen.reports import Material
-from synthgen.runs import provenance
 
 
 def audit_data(train: Input, synthetic: Input, holdout: Input | None, options: AuditOptions) -> tuple[Report, Material]:

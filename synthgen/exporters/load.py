@@ -14,7 +14,7 @@ from synthgen.errors import DataError, IntegrityError, UsageError, unknown_name
 from synthgen.exporters.images import INDEX_NAME, read_npz
 from synthgen.exporters.tables import read_csv
 from synthgen.findings import Verdict
-from synthgen.runs import verify_manifest
+from synthgen.manifests import verify_manifest
 
 if TYPE_CHECKING:
     from synthgen.exporters.torch_data import LabelledImages, LabelledTensors

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.runs import Workspace, list_runs, read_json, verify_manifest
+from synthgen.manifests import verify_manifest
+from synthgen.runs import Workspace, list_runs, read_json
 
 pytestmark = [pytest.mark.flow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 CONFIG = """

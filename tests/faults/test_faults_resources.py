@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from synthgen import stages
+from synthgen import concluding, stages
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.errors import DiskFullError, ResourceError, TrainingError, resource_error
+from synthgen.manifests import verify_manifest
 from synthgen.progress import Tick
-from synthgen.runs import Ref, Workspace, read_json, sha256_path, verify_manifest
+from synthgen.runs import Ref, Workspace, read_json, sha256_path
 
 
 def config(kind: str = "ctgan", name: str = "faults", **changes: Any) -> RunConfig:
@@ -224,7 +225,7 @@ def test_70_a_tracking_store_that_dies_midway_costs_no_data(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
 
     def call(stage: Callable[..., Any], settings: RunConfig, /, *args: Any, **options: Any) -> Any:
-        if stage is stages.emit:
+        if stage is concluding.emit:
             store.write_bytes(b"this is no database" * 1000)
         return stage(settings, *args, **options)
 

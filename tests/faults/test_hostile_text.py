@@ -27,8 +27,9 @@ from synthgen.errors import ConfigError, SynthgenError
 from synthgen.exporters import emit_dataset, load_dataset
 from synthgen.exporters.card import escape_markdown
 from synthgen.findings import Judgement, Report, Verdict
+from synthgen.manifests import verify_manifest
 from synthgen.redaction import redacted, redacted_values
-from synthgen.runs import Run, Workspace, read_json, verify_manifest
+from synthgen.runs import Run, Workspace, read_json
 from synthgen.sources import read
 
 NAMES: list[str] = json.loads((Path(__file__).parent / "hostile_names.json").read_text())

@@ -18,7 +18,8 @@ from synthgen import stages
 from synthgen.config_reading import parse_config
 from synthgen.datasets import ImageSet, Splits, load_data
 from synthgen.exporters import emit_dataset, load_dataset
-from synthgen.runs import Workspace, verify_manifest
+from synthgen.manifests import verify_manifest
+from synthgen.runs import Workspace
 
 SECRET = "Zanzibar-4711"
 FACTS = {"run_id": "r", "name": "demo", "verdict": "PASS", "passed": True, "data_sha256": "0", "created": "now"}

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.runs import Workspace, list_runs, sha256_file, verify_manifest
+from synthgen.manifests import verify_manifest
+from synthgen.runs import Workspace, list_runs, sha256_file
 
 SPAWN = multiprocessing.get_context("forkserver")
 # Imported once; a killed process should have spent its time on work.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.runs import Workspace, list_runs, read_json, verify_manifest
+from synthgen.manifests import verify_manifest
+from synthgen.runs import Workspace, list_runs, read_json
 
 RUNS = 8
 

@@ -19,8 +19,9 @@ from synthgen.augmentation import conclude, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.errors import UsageError
+from synthgen.manifests import verify_manifest
 from synthgen.registry.versions import list_versions
-from synthgen.runs import WAITING, Run, Workspace, read_json, verify_manifest
+from synthgen.runs import WAITING, Run, Workspace, read_json
 
 ALONE = [
     {"metric": metric, "required": False}

@@ -14,7 +14,8 @@ from synthgen.augmentation import run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.errors import TrainingError
-from synthgen.runs import Workspace, read_json, verify_manifest
+from synthgen.manifests import verify_manifest
+from synthgen.runs import Workspace, read_json
 
 BASE: dict[str, Any] = {
     "name": "wine",

@@ -12,8 +12,9 @@ import pytest
 from pipelines.cli import _answer
 from synthgen.config_reading import load_config, parse_config
 from synthgen.errors import ConfigError, DataError
+from synthgen.manifests import verify_manifest, write_manifest
 from synthgen.remote import address_of, is_address, local_copy, send
-from synthgen.runs import Workspace, verify_manifest, write_manifest
+from synthgen.runs import Workspace
 from synthgen.stages import ingest
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from synthgen.config_reading import parse_config
 from synthgen.errors import IntegrityError, UsageError
-from synthgen.runs import Run, Workspace, find_run, list_runs, sha256_path, verify_manifest, write_manifest
+from synthgen.manifests import verify_manifest, write_manifest
+from synthgen.runs import Run, Workspace, find_run, list_runs, sha256_path
 
 CONFIG = parse_config({"name": "wine", "source": {"kind": "builtin", "name": "wine"}})
 

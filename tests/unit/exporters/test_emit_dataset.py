@@ -9,7 +9,7 @@ from synthgen.datasets import ImageSet, Schema, Splits, Table
 from synthgen.errors import DataError
 from synthgen.exporters import emit_dataset
 from synthgen.exporters.card import escape_markdown
-from synthgen.runs import verify_manifest
+from synthgen.manifests import verify_manifest
 
 FACTS = {"run_id": "r1", "name": "demo", "verdict": "PASS", "passed": True, "forced": False, "data_sha256": "ab"}
 
