@@ -397,10 +397,15 @@ PlanConfig = BalancePlan | RowsPlan | PerClassPlan | RatioPlan | AutoPlan
 
 
 class CurationConfig(Section):
-    """What happens to candidates before anybody looks at them."""
+    """What happens to candidates before anybody looks at them.
+
+    Of images, `labels` drops those that a classifier takes for another class, `outliers` those unlike any real one.
+    """
 
     calibrate: bool = True
     near_copies: Literal["drop", "keep"] = "drop"
+    labels: Literal["drop", "keep"] = "drop"
+    outliers: Literal["drop", "keep"] = "drop"
 
 
 class EvaluationConfig(Section):

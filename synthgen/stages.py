@@ -220,7 +220,10 @@ def _curate(
 ) -> CurationRecord:
     # Planted canaries are training rows here too: what calibration gives away of them is a leak like any other.
     learnt = _learnt(config, splits, canaries)
-    screen = Screen.of(learnt.train, learnt.valid, config.curation) if config.is_curated else Screen.open(learnt)
+    screen = Screen.open(learnt)
+    if config.is_curated:
+        screen = Screen.of(learnt.train, learnt.valid, config.curation)
+        screen = screen.looking(config.curation, named_rng(config.seed, "looks"))
     watch = Watch(None if canaries is None else Canaries.load(canaries.directory))
     draw, rng = watch.over(_drawing(load_synthesizer(model.directory / "model"))), named_rng(config.seed, "curate")
     curation = config.curation.model_copy(update={"calibrate": _choice(model).calibrate})

@@ -11,6 +11,7 @@ import pandas as pd
 from synthgen.config import CurationConfig
 from synthgen.constraints import violations
 from synthgen.curation.calibrate import Real, calibrate
+from synthgen.curation.looks import Looks
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Splits, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
 from synthgen.metrics.privacy.near_copies import copy_threshold, nearest_correlation
@@ -42,25 +43,34 @@ class CurationRecord:
     near_copies: int = 0
     near_copy_threshold: float | None = None
     copies_kept: int = 0
+    other_class: int = 0
+    out_of_reach: int = 0
+    odd_kept: int = 0
     canary_copies: int = 0
     rounds: int = 0
+    drawn_per_class: dict[str, int] = field(default_factory=dict)
     dropped_per_class: dict[str, int] = field(default_factory=dict)
+    other_class_per_class: dict[str, int] = field(default_factory=dict)
+    out_of_reach_per_class: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What makes a candidate a copy: the keys of training rows and, for images, a correlation threshold.
+    """What makes a candidate a copy, and of images what makes it odd.
 
     Attributes:
         train_keys: those that no candidate may have.
+        threshold: highest correlation with a training image.
+        looks: what an image of a class looks like.
     """
 
     train: Data
     valid: Data
     train_keys: Keys
     threshold: float | None
+    looks: Looks | None = None
 
     @classmethod
     def open(cls, parts: Splits) -> "Screen":
@@ -74,6 +84,12 @@ class Screen:
         if isinstance(train, ImageSet) and isinstance(valid, ImageSet) and config.near_copies == "drop":
             threshold = copy_threshold(valid, train)
         return cls(train, valid, np.unique(train.row_keys()), threshold)
+
+    def looking(self, config: CurationConfig, rng: np.random.Generator) -> "Screen":
+        """The same, that drops odd images too; tables have none."""
+        if not isinstance(self.train, ImageSet) or not isinstance(self.valid, ImageSet):
+            return self
+        return replace(self, looks=Looks.of(self.train, self.valid, config, rng))
 
     def after(self, candidates: Data) -> "Screen":
         """The screen that lets through as many copies as coincidence explains.
@@ -101,6 +117,17 @@ class Screen:
             record.near_copy_threshold = self.threshold
         return np.asarray(exact | near)
 
+    def odd(self, candidates: Data, record: CurationRecord) -> Mask:
+        """True for images that do not look like their class; counts them in the record."""
+        if self.looks is None or not isinstance(candidates, ImageSet):
+            return np.zeros(len(candidates), dtype=bool)
+        other, out = self.looks.of_another_class(candidates), self.looks.out_of_reach(candidates)
+        record.other_class += int(other.sum())
+        record.out_of_reach += int(out.sum())
+        _count(candidates, other, record.other_class_per_class)
+        _count(candidates, out, record.out_of_reach_per_class)
+        return other | out
+
     def let_through(self, candidates: Data, quota: Mapping[str, int]) -> Data:
         """The candidates without copies; all of them when a class would have fewer than quota[class] left."""
         kept = candidates.take(np.flatnonzero(~self.after(candidates).copies(candidates, CurationRecord())))
@@ -120,24 +147,28 @@ def curate(
     Rows that break a constraint of the table are dropped like copies; a synthesizer sees that of each draw alone, here
     all draws and the training rows meet (two of them may repeat what must be unique).
 
-    Copies of training rows beyond coincidence are dropped and drawn again. Where a class offers little else, what
-    cannot be replaced in `MAX_ROUNDS` is filled with the copies, and counted.
+    Copies of training rows beyond coincidence are dropped and drawn again, and so are images that do not look like
+    their class. What cannot be replaced in `MAX_ROUNDS` is filled with what was dropped, odd images first, and counted.
 
     Raises:
         TrainingError: a class cannot be filled at all.
     """
     record = CurationRecord()
     screen = screen.after(candidates)
-    fresh, spare = _screened(candidates, screen, record)
+    fresh, odd, spare = _screened(candidates, screen, record)
     pool = _lawful(fresh, screen)
     while record.rounds < MAX_ROUNDS and (missing := _missing(pool, quota)):
         record.rounds += 1
         drawn = draw(_labels_for({name: count + count // 4 + 4 for name, count in missing.items()}), rng)
-        fresh, copies = _screened(drawn, screen, record)
-        pool, spare = _lawful(concat([pool, fresh]), screen), concat([spare, copies])
+        fresh, strange, copies = _screened(drawn, screen, record)
+        pool = _lawful(concat([pool, fresh]), screen)
+        odd, spare = concat([odd, strange]), concat([spare, copies])
     if missing := _missing(pool, quota):
+        filled = concat([pool, _first_of_each(odd, missing)])
+        record.odd_kept = len(filled) - len(pool)
+        pool, missing = filled, _missing(filled, quota)
         record.copies_kept = sum(missing.values())
-        pool = concat([pool, _first_of_each(spare, missing)])
+        pool = concat([pool, _first_of_each(spare, missing)]) if missing else pool
         _require_full(pool, quota)
     return _choose(pool, quota, screen, config, record, rng), record
 
@@ -152,13 +183,21 @@ def _lawful(pool: Data, screen: Screen) -> Data:
     return pool.take(np.flatnonzero(~broken))
 
 
-def _screened(candidates: Data, screen: Screen, record: CurationRecord) -> tuple[Data, Data]:
+def _screened(candidates: Data, screen: Screen, record: CurationRecord) -> tuple[Data, Data, Data]:
+    """Candidates that pass, odd images, and copies."""
     record.drawn += len(candidates)
+    _count(candidates, np.ones(len(candidates), dtype=bool), record.drawn_per_class)
     copies = screen.copies(candidates, record)
-    for name, count in class_counts(candidates.take(np.flatnonzero(copies))).items():
+    _count(candidates, copies, record.dropped_per_class)
+    odd = screen.odd(candidates, record) & ~copies
+    fresh, strange, same = (candidates.take(np.flatnonzero(mask)) for mask in (~copies & ~odd, odd, copies))
+    return fresh, strange, same
+
+
+def _count(candidates: Data, chosen: Mask, per_class: dict[str, int]) -> None:
+    for name, count in class_counts(candidates.take(np.flatnonzero(chosen))).items():
         if count:
-            record.dropped_per_class[name] = record.dropped_per_class.get(name, 0) + count
-    return candidates.take(np.flatnonzero(~copies)), candidates.take(np.flatnonzero(copies))
+            per_class[name] = per_class.get(name, 0) + count
 
 
 def _missing(pool: Data, quota: Mapping[str, int]) -> dict[str, int]:
