@@ -19,9 +19,9 @@ from synthgen.sources.pixels import Pixels, as_pixels
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 1_000_000
-# Images hardly shrink in a zip; zeros shrink a thousandfold.
+# Images hardly shrink in a zip, zeros as far as masks of an organ do (adrenalmnist3d 221-fold): such arrays may be large.
 MAX_RATIO = 200
-SUSPECT_BYTES = 64 * 2**20
+SUSPECT_BYTES, SUSPECT_ARRAYS = 64 * 2**20, 512 * 2**20
 # What zipfile raises for a damaged, encrypted or unknown kind of archive; bytes may say anything.
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, KeyError,
           IndexError, ValueError, struct.error)  # fmt: skip
@@ -63,11 +63,11 @@ def _zip(path: Path) -> zipfile.ZipFile:
         raise DataError(f"archive {path.name!r} is damaged or cut short", where=str(path)) from None
 
 
-def _refuse_bomb(archive: zipfile.ZipFile, path: Path) -> None:
+def _refuse_bomb(archive: zipfile.ZipFile, path: Path, *, suspect: int = SUSPECT_BYTES) -> None:
     members = archive.infolist()
     # Members may share their packed bytes, so the file's own size is what was really sent.
     size, packed = sum(item.file_size for item in members), path.stat().st_size
-    if size > MAX_BYTES or len(members) > MAX_FILES or (size > SUSPECT_BYTES and size > MAX_RATIO * packed):
+    if size > MAX_BYTES or len(members) > MAX_FILES or (size > suspect and size > MAX_RATIO * packed):
         message = f"archive {path.name!r} unpacks to {size / 2**20:,.0f} MiB in {len(members):,} files"
         raise DataError(f"{message}: it looks like a zip bomb", where=str(path), hint="unpack it and give the folder")
 
@@ -83,13 +83,13 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def load_arrays(path: Path) -> tuple[Pixels, list[str], list[str] | None]:
-    """Images [n, h, w] or [n, h, w, 3], one label each, and the part of each; None when the file has no split.
+    """Images [n, h, w] or [n, h, w, 3], or volumes [n, d, h, w], their labels and parts; None where there is no split.
 
     Raises:
         DataError: damaged, pickled objects, arrays missing, not matching, or of another shape.
     """
     with _zip(path) as archive:
-        _refuse_bomb(archive, path)
+        _refuse_bomb(archive, path, suspect=SUSPECT_ARRAYS)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name.endswith(("images", "labels"))}
@@ -117,11 +117,11 @@ def load_arrays(path: Path) -> tuple[Pixels, list[str], list[str] | None]:
 
 def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> Pixels:
     images = arrays[key]
-    if images.ndim == 4 and images.shape[-1] == 1:
+    if images.ndim in (4, 5) and images.shape[-1] == 1:
         images = images[..., 0]
-    if images.ndim != 3 and not (images.ndim == 4 and images.shape[-1] == 3):
-        message = f"{key} of {path.name!r} has shape {images.shape}; [n, h, w] or [n, h, w, 3] is allowed"
-        raise DataError(message, where=str(path), hint="volumes are not read as images" if images.ndim > 3 else None)
+    if images.ndim not in (3, 4):
+        message = f"{key} of {path.name!r} has shape {images.shape}"
+        raise DataError(f"{message}; [n, h, w], [n, h, w, 3] or [n, d, h, w] is allowed", where=str(path))
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * np.uint8(255)
     if images.dtype in (np.uint8, np.uint16):

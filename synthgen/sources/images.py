@@ -18,6 +18,9 @@ from synthgen.sources.layouts import Entry, folder_entries, manifest_entries
 from synthgen.sources.medical import read_scans
 from synthgen.sources.pixels import Header, Pixels, as_pixels, fit_pixels, read_header, read_pixels, set_channels
 from synthgen.sources.scan_files import ScanFormat, scan_format
+from synthgen.sources.scan_fitting import fitted
+
+COLOURS = 3
 
 
 def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
@@ -100,9 +103,25 @@ def _from_pictures(entries: Sequence[Entry], source: ImageSource, name: str) -> 
 def _from_arrays(path: Path, source: ImageSource) -> Ingested:
     _refuse_scan_keys(source)
     images, labels, parts = load_arrays(path)
+    if len(images) == 0:
+        raise DataError(f"{path.name!r} holds no images", where=str(path))
+    if images.ndim == 4 and images.shape[-1] != COLOURS:
+        return _ingested(_image_set(_volumes(images, source, path.name), labels, source), parts, path.name)
     _check_sizes([Header(images.shape[2], images.shape[1])], source, path.name)
     pixels = np.stack([set_channels(fit_pixels(as_pixels(image), source), source) for image in images])
     return _ingested(_image_set(as_pixels(pixels), labels, source), parts, path.name)
+
+
+def _volumes(images: Pixels, source: ImageSource, name: str) -> Pixels:
+    """[n, d, h, w] as [n, 1, d, h, w], every side source.size where that is asked for."""
+    if source.channels == "rgb":
+        message = f"source.channels is 'rgb', but {name!r} holds volumes, which are grey"
+        raise ConfigError(message, where="source.channels", hint="leave source.channels out")
+    if source.fit == "error" and source.size is not None and set(images.shape[1:]) != {source.size}:
+        sides = " x ".join(str(side) for side in images.shape[:0:-1])
+        message = f"the volumes of {name!r} are {sides}, and source.size is {source.size}"
+        raise DataError(message, where="source.fit", hint="set source.fit to resize, crop or pad")
+    return as_pixels(np.stack([fitted(image, None, source)[0] for image in images])[:, None])
 
 
 def _image_set(images: Pixels, labels: Sequence[str], source: ImageSource) -> ImageSet:
@@ -122,7 +141,8 @@ def _ingested(
 
 
 def _check_sizes(headers: Sequence[Header], source: ImageSource, name: str) -> None:
-    if source.fit != "error":
+    # Without headers every file is refused already.
+    if source.fit != "error" or not headers:
         return
     widths, heights = [header.width for header in headers], [header.height for header in headers]
     wanted = source.size

@@ -3,14 +3,15 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from synthgen.config import ImageSource
-from synthgen.datasets import Ingested
-from synthgen.errors import DataError
+from synthgen.datasets import ImageSet, Ingested
+from synthgen.errors import DataError, SynthgenError
 from synthgen.sources import read
 
 
@@ -46,7 +47,7 @@ PIXELS, LABELS = noise(20, 8, 8), np.arange(20) % 2
         ({"train_images": PIXELS}, "has train_images but no train_labels"),
         ({"images": PIXELS, "labels": LABELS[:5]}, r"labels of 'set.npz' has shape \(5,\) for 20 images"),
         ({"images": PIXELS, "labels": np.zeros((20, 14))}, r"has shape \(20, 14\)"),
-        ({"images": noise(20, 8, 8, 8), "labels": LABELS}, r"has shape \(20, 8, 8, 8\)"),
+        ({"images": noise(20, 8, 8, 8, 2), "labels": LABELS}, r"has shape \(20, 8, 8, 8, 2\)"),
         ({"images": PIXELS / 255, "labels": LABELS}, "has type float64; uint8 or uint16"),
         ({"images": PIXELS, "labels": LABELS + 0.5}, "has type float64; whole numbers or text"),
         ({"images": PIXELS, "labels": LABELS.astype(object)}, "holds pickled objects, which are not executed"),
@@ -102,3 +103,25 @@ def test_a_member_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="damaged"):
         ingest(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "sides"),
+    [({}, (9, 10, 11)), ({"size": 8, "fit": "resize"}, (8, 8, 8)), ({"size": 16, "fit": "pad"}, (16,) * 3)],
+)
+def test_volumes_of_an_npz_are_read_and_fitted(options: dict[str, Any], sides: tuple[int, ...], tmp_path: Path) -> None:
+    volumes = np.random.default_rng(0).integers(0, 255, (12, 9, 10, 11), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", images=volumes, labels=np.arange(12) % 2)
+    data = read(ImageSource(kind="images", path=str(tmp_path / "set.npz"), **options), seed=0).data
+    assert isinstance(data, ImageSet)
+    assert data.is_volumes
+    assert data.images.shape == (12, 1, *sides)
+    if not options:
+        assert np.array_equal(data.images[:, 0], volumes)
+
+
+@pytest.mark.parametrize(("key", "value"), [("size", 8), ("channels", "rgb")])
+def test_volumes_that_do_not_fit_are_refused(key: str, value: object, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.zeros((12, 9, 10, 11), dtype=np.uint8), labels=np.arange(12) % 2)
+    with pytest.raises(SynthgenError, match=f"source.{key}"):
+        read(ImageSource(kind="images", path=str(tmp_path / "set.npz"), **{key: value}), seed=0)
