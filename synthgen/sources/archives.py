@@ -19,7 +19,7 @@ from synthgen.sources.pixels import Pixels, as_pixels
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 1_000_000
-# Images hardly shrink in a zip, zeros as far as masks of an organ do (adrenalmnist3d 221-fold): such arrays may be large.
+# Images hardly shrink in a zip; masks of an organ do, as far as zeros (adrenalmnist3d 221-fold): arrays may be larger.
 MAX_RATIO = 200
 SUSPECT_BYTES, SUSPECT_ARRAYS = 64 * 2**20, 512 * 2**20
 # What zipfile raises for a damaged, encrypted or unknown kind of archive; bytes may say anything.
