@@ -256,9 +256,17 @@ def _log_pictures(client: "MlflowClient", run_id: str, folder: Path) -> None:
             client.log_image(run_id, picture, key="training", step=int(path.stem), synchronous=True)
 
 
-def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
+def log_numbers(
+    client: "MlflowClient", run_id: str, numbers: Mapping[str, float], tags: Mapping[str, str] | None = None
+) -> None:
+    """Log metrics that have no course over time, and tags; logged again, equal ones stay one."""
     from mlflow.entities import Metric, RunTag
 
+    metrics = [Metric(key, value, 0, 0) for key, value in numbers.items()]
+    client.log_batch(run_id, metrics=metrics, tags=[RunTag(key, value) for key, value in (tags or {}).items()])
+
+
+def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
     numbers: dict[str, float] = {}
     for finding in report.findings:
         numbers |= {
@@ -268,13 +276,10 @@ def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
         }
         if finding.reference is not None:
             numbers[f"{finding.metric}.reference"] = finding.reference
-    tags = [RunTag(f"gate.{judgement.metric}", str(judgement.verdict)) for judgement in report.judgements]
-    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()], tags=tags)
+    log_numbers(client, run_id, numbers, {f"gate.{item.metric}": str(item.verdict) for item in report.judgements})
 
 
 def _log_drift(client: "MlflowClient", run_id: str, drift: Drift | None) -> None:
-    from mlflow.entities import Metric, RunTag
-
     if drift is None:
         return
     numbers = {"drift.columns_moved": float(len(drift.moved)), "drift.schema_changes": float(len(drift.schema))}
@@ -283,8 +288,7 @@ def _log_drift(client: "MlflowClient", run_id: str, drift: Drift | None) -> None
         numbers |= {f"drift.c2st_auc.{name}": found[name] for name in ("low", "high", "reference")}
         numbers["drift.c2st_auc"] = found["auc"]
     moved = ", ".join(drift.moved)[:_PARAM_CHARACTERS]
-    tags = [RunTag("drift.since", drift.since), RunTag("drift.moved", moved)]
-    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()], tags=tags)
+    log_numbers(client, run_id, numbers, {"drift.since": drift.since, "drift.moved": moved})
 
 
 def _log_inputs(client: "MlflowClient", run_id: str, record: Mapping[str, Any]) -> None:

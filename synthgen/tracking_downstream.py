@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthgen.redaction import redacted
 from synthgen.runs import Workspace
-from synthgen.tracking import client_of, experiment_of
+from synthgen.tracking import client_of, experiment_of, log_numbers
 from synthgen.tracking_models import ModelFolder, add_version, ensure_registered_name, upload_model
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _logged(client: "MlflowClient", experiment: str, comparison: Comparison) -> 
     parent = client.create_run(experiment, run_name="downstream", tags=dict(comparison.tags)).info.run_id
     for arm, numbers in comparison.arms.items():
         _log_arm(client, experiment, parent, arm, numbers, comparison.settings[arm])
-    _log_metrics(client, parent, comparison.metrics)
+    log_numbers(client, parent, comparison.metrics)
     upload_model(client, parent, comparison.model, _MODEL)
     name = f"{comparison.name}-classifier"
     ensure_registered_name(client, name, _MODEL.kind)
@@ -99,11 +99,5 @@ def _log_arm(
     child = client.create_run(experiment, run_name=arm, tags=tags).info.run_id
     for key, value in settings.items():
         client.log_param(child, key, value)
-    _log_metrics(client, child, numbers)
+    log_numbers(client, child, numbers)
     client.set_terminated(child, "FINISHED")
-
-
-def _log_metrics(client: "MlflowClient", run_id: str, numbers: Mapping[str, float]) -> None:
-    from mlflow.entities import Metric
-
-    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in numbers.items()])
