@@ -1,34 +1,33 @@
-"""One MLflow run per flow run. The only importer of mlflow."""
+"""One MLflow run per flow run. Besides the other modules `tracking_*` and the registry nothing imports mlflow."""
 
-import json
 import logging
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from synthgen.config import AuditConfig, RunConfig
-from synthgen.findings import Drift, Report
-from synthgen.redaction import redacted, redacted_values
+from synthgen.findings import Report
+from synthgen.redaction import redacted
 from synthgen.runs import Run, Workspace, read_json
+from synthgen.tracking_content import (
+    PARAM_CHARACTERS,
+    log_drift,
+    log_findings,
+    log_history,
+    log_inputs,
+    log_parameters,
+    log_pictures,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
-
-# MLflow stores at most 36 characters of a dataset digest; the whole hash is a tag.
-_DIGEST_CHARACTERS = 36
-_PARAM_CHARACTERS = 500
-_KEY_CHARACTERS = 250
-_PARAMS_AT_ONCE = 100  # the most that one request may carry
-_UNSAFE = re.compile(r"[^\w .-]")
 
 
 def quiet_settings(workspace: Workspace) -> dict[str, str]:
@@ -61,7 +60,7 @@ def start(config: RunConfig | AuditConfig, run: Run, workspace: Workspace, links
         tracked = known[0] if known else client.create_run(experiment_id, run_name=run.id, tags=tags)
         client.update_run(tracked.info.run_id, status="RUNNING")
         run.update(mlflow_run_id=tracked.info.run_id)
-        _log_parameters(client, tracked.info.run_id, config, tags)
+        log_parameters(client, tracked.info.run_id, config, tags)
         return str(tracked.info.run_id)
     return None
 
@@ -79,11 +78,11 @@ def finish(
     with safely(run, "metrics, verdict and report are not all in MLflow"):
         client = client_of(workspace)
         if history is not None:
-            _log_history(client, mlflow_run_id, read_json(history))
-            _log_pictures(client, mlflow_run_id, history.parent / "pictures")
-        _log_findings(client, mlflow_run_id, report)
-        _log_drift(client, mlflow_run_id, report.drift)
-        _log_inputs(client, mlflow_run_id, run.record())
+            log_history(client, mlflow_run_id, read_json(history))
+            log_pictures(client, mlflow_run_id, history.parent / "pictures")
+        log_findings(client, mlflow_run_id, report)
+        log_drift(client, mlflow_run_id, report.drift)
+        log_inputs(client, mlflow_run_id, run.record())
         client.set_tag(mlflow_run_id, "synthgen.verdict", str(report.verdict))
         client.set_tag(mlflow_run_id, "mlflow.note.content", redacted(note))
         client.set_tag(mlflow_run_id, "synthgen.state", "finished")
@@ -140,7 +139,7 @@ def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseE
     with safely(run, "MLflow shows it as still running"):
         client = client_of(workspace)
         client.set_tag(mlflow_run_id, "synthgen.state", "interrupted" if interrupted else "failed")
-        client.set_tag(mlflow_run_id, "synthgen.error", redacted(reason)[:_PARAM_CHARACTERS])
+        client.set_tag(mlflow_run_id, "synthgen.error", redacted(reason)[:PARAM_CHARACTERS])
         client.set_terminated(mlflow_run_id, "KILLED" if interrupted else "FAILED")
 
 
@@ -203,108 +202,8 @@ def safely(run: Run, lost: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = redacted(str(error) or type(error).__name__).splitlines()[0][:_PARAM_CHARACTERS]
+        reason = redacted(str(error) or type(error).__name__).splitlines()[0][:PARAM_CHARACTERS]
         note = f"warning: MLflow failed, so {lost} (the run itself goes on in {run.directory}): {reason}"
         logger.warning("%s", note, extra={"note": note})
         with suppress(OSError):
             run.update(tracking_error=reason)
-
-
-def _log_parameters(
-    client: "MlflowClient", mlflow_run_id: str, config: RunConfig | AuditConfig, tags: Mapping[str, str]
-) -> None:
-    from mlflow.entities import Param, RunTag
-
-    values = _flat(redacted_values(config.model_dump(mode="json")))
-    parameters = [Param(key, str(value)[:_PARAM_CHARACTERS]) for key, value in values.items()]
-    for begin in range(0, len(parameters), _PARAMS_AT_ONCE):
-        some = parameters[begin : begin + _PARAMS_AT_ONCE]
-        client.log_batch(mlflow_run_id, params=some, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in section.items():
-        # A column or class may be named anything, a parameter may not.
-        name = f"{prefix}{_UNSAFE.sub('_', key)}"[:_KEY_CHARACTERS]
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
-def _log_history(client: "MlflowClient", run_id: str, history: Sequence[Mapping[str, float]]) -> None:
-    from mlflow.entities import Metric
-
-    metrics = [
-        Metric(f"train.{key}", float(value), 0, int(tick.get("step", position)))
-        for position, tick in enumerate(history)
-        for key, value in tick.items()
-        if key != "step"
-    ]
-    for begin in range(0, len(metrics), 1000):  # the most that one request may carry
-        client.log_batch(run_id, metrics=metrics[begin : begin + 1000])
-
-
-def _log_pictures(client: "MlflowClient", run_id: str, folder: Path) -> None:
-    from PIL import Image
-
-    for path in sorted(folder.glob("*.png")):
-        with Image.open(path) as picture:
-            # A key and a step: MLflow's page then shows them over time.
-            client.log_image(run_id, picture, key="training", step=int(path.stem), synchronous=True)
-
-
-def log_numbers(
-    client: "MlflowClient", run_id: str, numbers: Mapping[str, float], tags: Mapping[str, str] | None = None
-) -> None:
-    """Log metrics that have no course over time, and tags; logged again, equal ones stay one."""
-    from mlflow.entities import Metric, RunTag
-
-    metrics = [Metric(key, value, 0, 0) for key, value in numbers.items()]
-    client.log_batch(run_id, metrics=metrics, tags=[RunTag(key, value) for key, value in (tags or {}).items()])
-
-
-def _log_findings(client: "MlflowClient", run_id: str, report: Report) -> None:
-    numbers: dict[str, float] = {}
-    for finding in report.findings:
-        numbers |= {
-            finding.metric: finding.value,
-            f"{finding.metric}.low": finding.low,
-            f"{finding.metric}.high": finding.high,
-        }
-        if finding.reference is not None:
-            numbers[f"{finding.metric}.reference"] = finding.reference
-    log_numbers(client, run_id, numbers, {f"gate.{item.metric}": str(item.verdict) for item in report.judgements})
-
-
-def _log_drift(client: "MlflowClient", run_id: str, drift: Drift | None) -> None:
-    if drift is None:
-        return
-    numbers = {"drift.columns_moved": float(len(drift.moved)), "drift.schema_changes": float(len(drift.schema))}
-    if drift.separation is not None:
-        found = asdict(drift.separation)
-        numbers |= {f"drift.c2st_auc.{name}": found[name] for name in ("low", "high", "reference")}
-        numbers["drift.c2st_auc"] = found["auc"]
-    moved = ", ".join(drift.moved)[:_PARAM_CHARACTERS]
-    log_numbers(client, run_id, numbers, {"drift.since": drift.since, "drift.moved": moved})
-
-
-def _log_inputs(client: "MlflowClient", run_id: str, record: Mapping[str, Any]) -> None:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    inputs = []
-    for context in ("real", "synthetic"):
-        digest = str(record[f"{'data' if context == 'real' else 'synthetic'}_sha256"])
-        profile = json.dumps({"rows": record[f"{context}_rows"]})
-        dataset = Dataset(
-            name=f"{record['name']}-{context}",
-            digest=digest[:_DIGEST_CHARACTERS],
-            source_type="local",
-            source=json.dumps({"uri": str(record["run_id"])}),
-            profile=profile,
-        )
-        tags = [InputTag("mlflow.data.context", context), InputTag("sha256", digest)]
-        inputs.append(DatasetInput(dataset, tags=tags))
-    client.log_inputs(run_id, datasets=inputs)

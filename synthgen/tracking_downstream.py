@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from synthgen.redaction import redacted
 from synthgen.runs import Workspace
-from synthgen.tracking import client_of, experiment_of, log_numbers
+from synthgen.tracking import client_of, experiment_of
+from synthgen.tracking_content import log_numbers
 from synthgen.tracking_models import ModelFolder, add_version, ensure_registered_name, upload_model
 
 if TYPE_CHECKING:
