@@ -14,10 +14,10 @@ from prefect.states import Completed
 
 from pipelines.approving import await_decision
 from pipelines.live_progress import progress_artifact
-from pipelines.orchestration import finished, has_shared_server
+from pipelines.orchestration import finished, has_shared_server, is_prefects
 from pipelines.pages import show_verdict
 from pipelines.runners import Runner, spreading
-from pipelines.slots import call_with_slot
+from pipelines.slots import call_with_slot, untagged
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
@@ -40,8 +40,15 @@ def call_as_task(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfi
         return result
 
     wrapped = task(name=stage.__name__, cache_policy=NO_CACHE, persist_result=False)(body)
-    state = cast("State[R]", wrapped(config, *a, return_state=True, **k))
-    return state.result()
+    try:
+        with untagged():
+            state = cast("State[R]", wrapped(config, *a, return_state=True, **k))
+        return state.result()
+    except Exception as error:
+        if not is_prefects(error):
+            raise
+        # The run goes on in its own records; as a failure of the stage it would be given up, and begun again.
+        return stage(config, *a, **k)
 
 
 @flow(name="augment", persist_result=False, validate_parameters=False)

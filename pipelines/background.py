@@ -185,7 +185,10 @@ def _environment(workspace: Workspace, name: str, database: str | None) -> dict[
     kept = {key: value for key, value in os.environ.items() if key not in own}
     if name == "prefect":
         chosen = {} if database is None else {"PREFECT_SERVER_DATABASE_CONNECTION_URL": _driven(database, name)}
-        return {**kept, "PREFECT_SERVER_LOGGING_LEVEL": "WARNING", **chosen}
+        # Kept in memory, as they are by default, a restart forgets who holds a slot, and nobody ever frees it.
+        leases = "prefect.server.concurrency.lease_storage.filesystem"
+        defaults = {"PREFECT_SERVER_LOGGING_LEVEL": "WARNING", "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases}
+        return {**defaults, **kept, **chosen}
     sqlite = f"sqlite:///{workspace.root / 'mlflow.db'}"
     store = sqlite if database is None else _driven(database, name)
     artifacts = (workspace.root / "mlflow-artifacts").as_uri()

@@ -17,6 +17,8 @@ _BEGINS: Mapping[str, float] = {"ingest": 0, "split": 3, "fit": 5, "sample": 65,
 _FIT_SPAN = 60.0
 # A request takes some 30 ms; a person looks less often than that.
 _EVERY_S = 5.0
+# After a request that failed; each takes up to a minute to do so.
+_PAUSE_S = 600.0
 
 
 class _Progress(logging.Handler):
@@ -35,10 +37,11 @@ class _Progress(logging.Handler):
             self.show(self._percent)
 
     def show(self, percent: float) -> None:
-        self._last = time.monotonic()
-        # A page that does not move is no reason to lose a training.
+        # A page that does not move is no reason to lose a training, nor to let it wait again and again.
+        self._last = time.monotonic() + _PAUSE_S
         with suppress(httpx.HTTPError, PrefectException, RuntimeError):
             update_progress_artifact(self._artifact_id, percent)
+            self._last = time.monotonic()
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def orchestrated(workspace: Workspace, flow: Callable[[], R], plainly: Callable[
             with tags(f"{TAG}{token}"):
                 return flow()
         except Exception as error:
-            if not _is_prefects(error):
+            if not is_prefects(error):
                 raise
             failure = redacted(str(error) or type(error).__name__).splitlines()[0]
     note = f"warning: Prefect failed, so this run is not (or not whole) on its pages; it goes on without it: {failure}"
@@ -68,13 +68,16 @@ def orchestrated(workspace: Workspace, flow: Callable[[], R], plainly: Callable[
     return _FINISHED[-1] if _FINISHED else plainly()  # type: ignore[return-value]  # what `flow` passed through
 
 
-def _is_prefects(error: Exception) -> bool:
+def is_prefects(error: Exception) -> bool:
+    """Whether Prefect has failed, and not the work itself."""
     import httpx
+    from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
     from prefect.exceptions import PrefectException
 
     if isinstance(error, SynthgenError):
         return False
-    return isinstance(error, (httpx.HTTPError, PrefectException)) or "Prefect API" in str(error)
+    prefects = (httpx.HTTPError, PrefectException, ConcurrencySlotAcquisitionError)
+    return isinstance(error, prefects) or any(words in str(error) for words in ("Prefect API", "Failed to reach API"))
 
 
 def registered(workspace: Workspace) -> str:
@@ -108,6 +111,8 @@ def start_server(workspace: Workspace) -> str | None:
             failure = _awaited(server, port)
         if failure is None:
             os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+            # A server of our own that is gone does not come back; five tries take a minute for each request.
+            os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
             _OWN.add(os.environ["PREFECT_API_URL"])
         return failure
     return None

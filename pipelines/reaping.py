@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from filelock import FileLock, Timeout
@@ -18,6 +19,9 @@ from pipelines import background
 from pipelines.orchestration import TAG, processes
 from synthgen import tracking
 from synthgen.runs import Run, Workspace, free_lock, read_json, unfinished_files
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +43,14 @@ class Leftover:
 def leftovers(workspace: Workspace) -> list[Leftover]:
     """Orphaned servers, flow runs and runs of dead processes, and what is half written and will not be gone on with."""
     found = [*_servers(workspace), *_background(workspace), *_stages(workspace), *_runs(workspace)]
+    served = _is_held(serve_lock(workspace))
     # Last, so that those which only wait for their own server are seen as they are.
-    return [*found, *dead_flow_runs(workspace)]
+    return [*found, *dead_flow_runs(workspace), *(() if served else flow_runs_not_begun(workspace))]
+
+
+def serve_lock(workspace: Workspace) -> Path:
+    """Held by `synthgen serve` for as long as it lives."""
+    return workspace.root / "prefect" / "serve.lock"
 
 
 def _servers(workspace: Workspace) -> Iterator[Leftover]:
@@ -121,6 +131,25 @@ def _interrupt(workspace: Workspace, run: Run) -> None:
 
 def dead_flow_runs(workspace: Workspace) -> Iterator[Leftover]:
     """Flow runs that Prefect shows at work although their process has died; each holds the slot of its schedule."""
+    for run in _flow_runs_at_work():
+        tokens = _tokens(run)
+        if tokens and not any(_is_held(processes(workspace) / f"{token}.lock") for token in tokens):
+            yield Leftover("flow run of a dead process", run.name, partial(_crash, run.id))
+
+
+def flow_runs_not_begun(workspace: Workspace) -> Iterator[Leftover]:
+    """Those that a `synthgen serve` had taken when it stopped; each holds a slot, and `end` lets the next one take it.
+
+    Only for who knows that no `synthgen serve` lives, or is it.
+    """
+    pool = workspace.root / "prefect" / "pool"
+    name = pool.read_text(encoding="utf-8") if pool.exists() else None
+    for run in _flow_runs_at_work():
+        if name is not None and run.work_pool_name == name and not _tokens(run):
+            yield Leftover("flow run that never began", run.name, partial(_ask_again, run.id))
+
+
+def _flow_runs_at_work() -> "list[FlowRun]":
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
     from prefect.client.schemas.objects import StateType
@@ -128,11 +157,19 @@ def dead_flow_runs(workspace: Workspace) -> Iterator[Leftover]:
     unfinished = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=unfinished)))
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=wanted, limit=_FLOW_RUNS)
-    for run in runs:
-        tokens = [tag.removeprefix(TAG) for tag in run.tags if tag.startswith(TAG)]
-        if tokens and not any(_is_held(processes(workspace) / f"{token}.lock") for token in tokens):
-            yield Leftover("flow run of a dead process", run.name, partial(_crash, run.id))
+        return client.read_flow_runs(flow_run_filter=wanted, limit=_FLOW_RUNS)
+
+
+def _tokens(run: "FlowRun") -> list[str]:
+    return [tag.removeprefix(TAG) for tag in run.tags if tag.startswith(TAG)]
+
+
+def _ask_again(flow_run_id: UUID) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Scheduled
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, Scheduled(), force=True)
 
 
 def _crash(flow_run_id: UUID) -> None:

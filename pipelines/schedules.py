@@ -11,7 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from filelock import FileLock, Timeout
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -27,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.deploy import deployments, own_pool, prefect_client
-from pipelines.reaping import dead_flow_runs
+from pipelines.reaping import dead_flow_runs, flow_runs_not_begun, serve_lock
 from pipelines.timing import written
 from synthgen.errors import UsageError, unknown_name
 from synthgen.runs import Workspace
@@ -90,20 +92,45 @@ def delete(workspace: Workspace, name: str) -> None:
 
 
 def serve(workspace: Workspace, *, limit: int) -> int:
-    """Run what the schedules without a pool of their own ask for, so many at once, until Ctrl-C or SIGTERM."""
+    """Run what the schedules without a pool of their own ask for, so many at once, until Ctrl-C or SIGTERM.
+
+    Raises:
+        UsageError: another process does so, or the server cannot be reached.
+    """
+    try:
+        with FileLock(serve_lock(workspace), timeout=0):
+            return _serve(workspace, limit)
+    except Timeout:
+        message, hint = "another `synthgen serve` works on this workspace", "--limit N lets it run more at once"
+        raise UsageError(message, where=str(workspace.root), hint=hint) from None
+
+
+def _serve(workspace: Workspace, limit: int) -> int:
     with prefect_client() as client:
         pool = own_pool(client, workspace)
-        for leftover in dead_flow_runs(workspace):
-            leftover.end()
+        # The server counts. Prefect's worker (3.8.8) never gives back the place of a run whose schedule was deleted:
+        # with its own limit of one it then runs nothing any more.
+        client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
+    _free_slots(workspace)
     import anyio
     from prefect.workers.process import ProcessWorker
 
-    worker = ProcessWorker(work_pool_name=pool, limit=limit)
+    worker = ProcessWorker(work_pool_name=pool)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_runs)
     with suppress(KeyboardInterrupt):
         anyio.run(worker.start)
+    # A server that has gone cannot be told; the next start tells it.
+    with suppress(UsageError):
+        _free_slots(workspace)
     return 0
+
+
+def _free_slots(workspace: Workspace) -> None:
+    """Without it the next run of a schedule waits for 300 s, or for ever if the server is restarted meanwhile."""
+    with prefect_client():
+        for leftover in (*dead_flow_runs(workspace), *flow_runs_not_begun(workspace)):
+            leftover.end()
 
 
 def _stop_runs(_number: int, _frame: FrameType | None) -> NoReturn:

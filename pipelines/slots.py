@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
+from prefect.context import TagsContext
 from prefect.exceptions import PrefectException
 
 from synthgen.config import RunConfig
@@ -22,6 +23,11 @@ LIMIT = "synthgen-gpu"
 # The slot of a process that was killed is free again after so long; at Prefect's 300 s a queue would stand still.
 _LEASE_S = 60.0
 _TRAINS = "fit"
+
+
+def untagged() -> TagsContext:
+    """A block whose tasks do not inherit the tags of their flow run: for each tag a task asks the server for a slot."""
+    return TagsContext(current_tags=set())
 
 
 def call_with_slot(stage: Callable[Concatenate[RunConfig, P], R], config: RunConfig, /, *a: P.args, **k: P.kwargs) -> R:

@@ -16,7 +16,7 @@ from prefect.futures import PrefectFuture, as_completed
 
 from pipelines.orchestration import finished
 from pipelines.runners import Runner, children_ended
-from pipelines.slots import call_with_slot
+from pipelines.slots import call_with_slot, untagged
 from pipelines.sweeping import Pace, results_markdown
 from synthgen.runs import Workspace
 from synthgen.sweeping import Attempt, Result, attempted, failure
@@ -53,7 +53,8 @@ def _flow_results(
     def fan_out(runs: list[dict[str, Any]], workspace: str, sweep: str) -> None:
         # Inside: the runner would wait for its processes before an interrupt gets out of the flow.
         with children_ended():
-            futures = [run_task.submit(run, workspace, sweep) for run in runs]
+            with untagged():
+                futures = [run_task.submit(run, workspace, sweep) for run in runs]
             for result in _as_they_end(futures):
                 found[result.name] = pace.done(result)
         create_markdown_artifact(markdown=results_markdown(found.values()), key="sweep", description=sweep)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,11 @@ def start(tmp_path: Path) -> Start:
 
     def call(*words: str, **environment: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "pipelines.cli", *words, "--workspace", str(tmp_path / "space")]
+        # A shell's background job ignores SIGINT, and so would what it starts.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         return subprocess.Popen(
             command,
+            preexec_fn=heard,
             cwd=tmp_path,
             env={**clean, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
             stdout=subprocess.PIPE,

@@ -164,7 +164,7 @@ def test_a_paused_schedule_stays_paused_over_a_restart_of_serve_and_fires_when_r
     site.ask("schedules", "delete", "paused")
 
 
-def test_a_run_that_is_stopped_with_serve_is_interrupted_and_can_be_gone_on_with(site: Site, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_with_serve_goes_on_with_the_next_one(site: Site, tmp_path: Path) -> None:
     path = config(tmp_path, "stopped", "{kind: ctgan, budget_steps: 2000, batch_size: 60}")
     site.ask("schedule", path, "--every", "1d")
     site.ask("schedules", "run-now", "stopped")
@@ -174,7 +174,66 @@ def test_a_run_that_is_stopped_with_serve_is_interrupted_and_can_be_gone_on_with
     process.communicate(timeout=60)
     (before,) = [item for item in list_runs(site.space) if item["name"] == "stopped"]
     assert before["state"] == "interrupted"
+    site.ask("schedules", "run-now", "stopped")
+    process = site.start("serve")
+    wait_for(lambda: site.states("stopped").count("Completed") == 1, 600)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    (after,) = [item for item in list_runs(site.space) if item["name"] == "stopped"]
+    assert (after["run_id"], after["state"], after["resumed"]) == (before["run_id"], "finished", 1)
     site.ask("schedules", "delete", "stopped")
+
+
+def test_a_run_that_serve_had_taken_but_not_begun_is_begun_by_the_next_one(site: Site, tmp_path: Path) -> None:
+    site.ask("schedule", config(tmp_path, "taken"), "--every", "1d")
+    site.ask("schedules", "run-now", "taken")
+    address = running(site.space)["prefect"].address
+    wanted = {"deployments": {"name": {"any_": ["taken"]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+    (asked,) = httpx.post(f"{address}/flow_runs/filter", json=wanted, timeout=30).json()
+    state = {"state": {"type": "PENDING"}}
+    taken = httpx.post(f"{address}/flow_runs/{asked['id']}/set_state", json=state, timeout=30)
+    assert taken.json()["status"] == "ACCEPT"
+    process = site.start("serve")
+    wait_for(lambda: "Completed" in site.states("taken"))
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    (ran,) = site.flow_runs("taken")
+    assert ran["id"] == asked["id"]
+    site.ask("schedules", "delete", "taken")
+
+
+def test_runs_of_a_deleted_schedule_take_no_place_of_others(site: Site, tmp_path: Path) -> None:
+    site.ask("schedule", config(tmp_path, "deleted"), "--every", "1d")
+    for _ in range(2):
+        site.ask("schedules", "run-now", "deleted")
+    address = running(site.space)["prefect"].address
+    wanted = {"deployments": {"name": {"any_": ["deleted"]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 2}
+    asked = httpx.post(f"{address}/flow_runs/filter", json=wanted, timeout=30).json()
+    site.ask("schedules", "delete", "deleted")
+    for run in asked:
+        # Prefect deletes what only waits; what a worker had in its hands comes back.
+        body = {
+            **{key: run[key] for key in ("flow_id", "deployment_id", "work_queue_id")},
+            "state": {"type": "SCHEDULED"},
+        }
+        made = httpx.post(f"{address}/flow_runs/", json=body, timeout=30)
+        assert made.status_code == 201, made.text
+    site.ask("schedule", config(tmp_path, "other"), "--every", "1d")
+    site.ask("schedules", "run-now", "other")
+    process = site.start("serve")
+    wait_for(lambda: site.states("other") == ["Completed"])
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    site.ask("schedules", "delete", "other")
+
+
+@pytest.mark.usefixtures("serving")
+def test_two_processes_do_not_serve_one_workspace(site: Site) -> None:
+    wait_for((site.space.root / "prefect" / "serve.lock").exists)
+    process = site.start("serve")
+    _, said = process.communicate()
+    assert (process.returncode, "another `synthgen serve`" in said) == (2, True), said
 
 
 def test_the_server_refuses_a_config_that_is_not_valid(site: Site, tmp_path: Path) -> None:
