@@ -24,6 +24,8 @@ def bootstrap(workspace: Workspace) -> None:
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # The terminal belongs to the progress bar and the verdict; the API still receives every record.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        # Of a server that is gone we say one sentence; its client would print every event that it cannot send.
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "synthgen",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_CLI_PROMPT": "false",

@@ -20,7 +20,8 @@ from synthgen.errors import SynthgenError
 from synthgen.redaction import redacted
 from synthgen.runs import Workspace
 
-logger = logging.getLogger(__name__)
+# Below the logger that the terminal listens to.
+logger = logging.getLogger("synthgen.orchestration")
 R = TypeVar("R")
 
 # Marks the flow runs of one process: `doctor` sees by its lock whether it still lives.

@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
@@ -115,12 +115,12 @@ def _pace(tick: Tick) -> str:
 
 @contextmanager
 def progress_shown(*, enabled: bool) -> Iterator[None]:
-    """Show the progress of all stages inside the block."""
+    """Show the progress of all stages inside the block, or else only its warnings."""
     logger = logging.getLogger("synthgen")
     level = logger.level
     logger.setLevel(logging.INFO)
     try:
-        with _shown(logger) if enabled else nullcontext():
+        with _shown(logger) if enabled else _attached(logger, _warnings()):
             yield
     finally:
         logger.setLevel(level)
@@ -136,6 +136,12 @@ def _shown(logger: logging.Logger) -> Iterator[None]:
     progress = Progress(*columns, TextColumn("{task.fields[detail]}", markup=False), console=err)
     with progress, _attached(logger, BarHandler(progress)):
         yield
+
+
+def _warnings() -> logging.Handler:
+    handler = LineHandler()
+    handler.setLevel(logging.WARNING)
+    return handler
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def runs(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
 
     records = list_runs(workspace_at(workspace))
     if json_:
-        print(json.dumps(records))
+        print(json.dumps({"runs": records}))
     elif not records:
         out.print("no runs yet; `synthgen run CONFIG` makes one", highlight=False)
     else:
@@ -101,7 +101,7 @@ def doctor(
     start_server(space)
     checks = [*examine(space), *examine_leftovers(space, reap=reap)]
     if json_:
-        print(json.dumps([asdict(item) for item in checks]))
+        print(json.dumps({"checks": [asdict(item) for item in checks]}))
     else:
         out.print(checks_table(checks))
     return 0 if all(item.fine for item in checks) else 1

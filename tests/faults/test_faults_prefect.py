@@ -90,13 +90,13 @@ def test_66_killed_under_prefect_its_server_ends_and_the_same_command_goes_on(st
     process.communicate()
     wait_for(lambda: not is_alive(server), 60)
 
-    listed = json.loads(start("doctor", "--json").communicate()[0])
+    listed = json.loads(start("doctor", "--json").communicate()[0])["checks"]
     kinds = {check["name"] for check in listed}
     assert {"run of a dead process", "flow run of a dead process"} <= kinds
     reaped = start("doctor", "--reap", "--json")
     assert reaped.communicate()[0].count(": ended") == 2
     assert training_began(space), "a training that can go on is no leftover"
-    again = json.loads(start("doctor", "--json").communicate()[0])
+    again = json.loads(start("doctor", "--json").communicate()[0])["checks"]
     assert not {check["name"] for check in again} & {"run of a dead process", "flow run of a dead process"}
 
     outcome, _ = ends_well(start("run", "wine.yaml", "--json"), space)
