@@ -1,5 +1,6 @@
 """The `synthgen` command: its table of commands, and what a mistake is answered with."""
 
+import itertools
 import json
 import logging
 import signal
@@ -86,9 +87,9 @@ def _answer(tokens: list[str]) -> int:
         content = {"error": message, "where": None, "hint": hint, "exit_code": 128 + number}
         return _report_error(content, as_json, True)
     except Exception as error:  # the last resort of a command line: say it shortly, keep the traceback in a file
-        if (fault := resource_error(error, "the command", str(_space()))) is not None:
+        if (fault := resource_error(error, "the command", str(_space(tokens)))) is not None:
             return _report_error(_told(fault), as_json, True)
-        return _report_error(_unexpected(error), as_json, True)
+        return _report_error(_unexpected(error, _space(tokens)), as_json, True)
 
 
 def _told(error: SynthgenError) -> dict[str, Any]:
@@ -109,8 +110,8 @@ def _report_error(content: Mapping[str, Any], as_json: bool, shown: bool) -> int
     return int(content["exit_code"])
 
 
-def _unexpected(error: Exception) -> dict[str, Any]:
-    log = _space() / "error.log"
+def _unexpected(error: Exception, space: Path) -> dict[str, Any]:
+    log = space / "error.log"
     with suppress(OSError):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(redacted("".join(traceback.format_exception(error))), encoding="utf-8", errors="replace")
@@ -124,10 +125,14 @@ def _unexpected(error: Exception) -> dict[str, Any]:
     }
 
 
-def _space() -> Path:
+def _space(tokens: list[str]) -> Path:
+    """The workspace of the command, whatever became of its other options."""
     from pipelines.bootstrap import workspace_at
 
-    return workspace_at(None).root
+    following = dict(itertools.pairwise(tokens))
+    joined = (token.partition("=")[2] for token in tokens if token.startswith("--workspace="))
+    given = following.get("--workspace") or next(joined, None)
+    return workspace_at(Path(given) if given else None).root
 
 
 if __name__ == "__main__":

@@ -119,6 +119,16 @@ def test_an_unexpected_error_exits_with_1_and_names_a_log(
     assert "1 / 0" in (tmp_path / "space" / "error.log").read_text()
 
 
+@pytest.mark.parametrize("option", [["--workspace", "{}"], ["--workspace={}"]])
+def test_the_log_of_an_unexpected_error_lies_in_the_workspace_of_the_command(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthgen.runs.list_runs", lambda space: 1 / 0)
+    space = tmp_path / "a space"
+    assert _answer(["runs", *[word.format(space) for word in option]]) == 1
+    assert "1 / 0" in (space / "error.log").read_text()
+
+
 def test_check_prints_the_plan_and_writes_nothing(
     wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
