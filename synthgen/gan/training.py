@@ -45,14 +45,16 @@ def train(
         TrainingError: the losses exploded or were no longer numbers, also at lower learning rates.
     """
     share, good = budget_share(state, config), state.copied()
-    watch = Watch.over(batches, held_out, state.generator.spec.classes)
+    spec = state.generator.spec
+    watch = Watch.over(batches, held_out, spec.classes)
+    is_short = trains_in_bfloat16(state.device, spec.dim)
     state.let_discriminator_learn()
     started = time.monotonic() - state.seconds
     sums = torch.zeros(3, device=state.device)
     before = (state.step, state.seconds)
     while share < 1:
         state.enter(phase_of(state, config, share))
-        with torch.autocast(state.device.type, torch.bfloat16, enabled=has_fast_bfloat16(state.device)):
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=is_short):
             sums += train_step(state, batches, config)
         update_average(state, config)
         state.step += 1
@@ -123,13 +125,18 @@ def budget_share(state: TrainingState, config: ImageGanConfig) -> float:
     return min(1.0, max(shares or [state.seconds / (60 * config.budget_minutes)]))
 
 
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed in hardware: emulated on a CPU it is 11 times slower than float32."""
+def trains_in_bfloat16(device: torch.device, dim: int) -> bool:
+    """Whether bfloat16 is computed in hardware, and rightly: emulated on a CPU it is 11 times slower than float32.
+
+    Args:
+        dim: spatial axes. On a CPU volumes take float32: oneDNN's bfloat16 gradients of small 3-D convolutions read
+            and write beyond their memory (torch 2.13; exploded weights, a crash), those of 2-D ones are sound.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older torch cannot tell: then float32.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return dim == 2 and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @contextmanager

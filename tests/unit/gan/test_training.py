@@ -13,7 +13,7 @@ from synthgen.gan.monitors import Watch
 from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.steps import update_average
-from synthgen.gan.training import budget_share, suitable_threads, train
+from synthgen.gan.training import budget_share, suitable_threads, train, trains_in_bfloat16
 
 CPU = torch.device("cpu")
 SPEC = NetworkSpec(size=(8, 8), channels=1, classes=2, architecture="dcgan", width=4, latent=4)
@@ -245,3 +245,9 @@ def test_small_images_train_on_one_thread_others_leave_a_core_free(size, expecte
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("dim", "is_short"), [(2, True), (3, False)])
+def test_on_a_cpu_only_planes_are_trained_in_bfloat16(monkeypatch, dim, is_short):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert trains_in_bfloat16(CPU, dim) == is_short
