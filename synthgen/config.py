@@ -512,12 +512,6 @@ class RunConfig(Section):
         return self.synthesizer.dp if isinstance(self.synthesizer, CtganConfig) else None
 
     @model_validator(mode="after")
-    def _images_have_a_plan(self) -> "RunConfig":
-        if self.plan.kind == "auto" and self.modality == "images":
-            raise ValueError("plan auto is for tables; images take balance, ratio, rows or per_class")
-        return self
-
-    @model_validator(mode="after")
     def _dp_covers_the_whole_run(self) -> "RunConfig":
         if self.privacy is None:
             return self

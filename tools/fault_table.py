@@ -93,14 +93,16 @@ numbers beyond 32 bits | H, the classifier tells them apart
 dates more than 146 years apart | H, keep their days
 whole numbers over all of uint64 | H, keep their raster
 numeric column without any value, in pairs | H
-dataset whose manifest names no dtypes | E"""
+dataset whose manifest names no dtypes | E
+16-bit colour images, resized or made grey | H, every channel keeps its depth
+zip without class folders | E, names the archive, not where it was unpacked"""
 
 HEAD = """\
 # Bad inputs and faults
 
 What each gets. E: an error of one sentence that says where and what is allowed, never a cell's value; exit code 2,
-nothing written. W: a warning on stderr and in the report. H: handled. Cases from 71 on were found by random tables
-and changed bytes. This page is made from the ids of the tests: `python tools/fault_table.py`.
+nothing written. W: a warning on stderr and in the report. H: handled. Cases from 71 on were found by random tables,
+random images and changed bytes. This page is made from the ids of the tests: `python tools/fault_table.py`.
 """
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.datasets import Splits, Table, load_data
+from synthgen.datasets import Data, ImageSet, Splits, Table, load_data
 from synthgen.metrics.augmented import thinned
 from synthgen.metrics.evaluation import NotMeasurable
-from synthgen.metrics.utility.augmentation import ShareGain, gains_by_share
+from synthgen.metrics.utility import augmentation, images
+from synthgen.metrics.utility.controls import Gain
 
-# Shares of the full plan that are tried; 0 is the real rows alone.
+# Shares of the full plan that are tried; 0 is the real data alone.
 SHARES = (0.05, 0.25, 1.0)
 _SEEDS = 5
 # Balanced accuracy alone would take any number of rows of a rare class: that moves the threshold, as class weights do,
@@ -25,22 +26,32 @@ class Ratio:
     """What was chosen, and the gain on valid of every share that was tried."""
 
     share: float
-    gains: Mapping[float, ShareGain]
+    gains: Mapping[float, Gain]
     reason: str
 
 
-def choose_ratio(train: Table, valid: Table, synthetic: Table, rng: np.random.Generator) -> Ratio:
-    """The share of the synthetic rows with the largest gain on valid; 0 when no share may be taken.
+def choose_ratio(train: Data, valid: Data, synthetic: Data, rng: np.random.Generator) -> Ratio:
+    """The share of the synthetic data with the largest gain on valid; 0 when no share may be taken.
 
-    A share may be taken when the lower end of its gain of balanced accuracy is above 0 and it costs at most half a
-    point of ROC-AUC.
+    A share may be taken when the lower end of its gain of balanced accuracy is above 0. A table's gain is that over the
+    real rows alone, and may cost at most half a point of ROC-AUC; that of images is over as many real images drawn
+    again, both with classic augmentation.
     """
     try:
-        gains = gains_by_share(train, valid, {share: thinned(synthetic, share, rng) for share in SHARES}, seeds=_SEEDS)
+        if isinstance(train, ImageSet) and isinstance(valid, ImageSet) and isinstance(synthetic, ImageSet):
+            return _of_images(train, valid, synthetic, rng)
+        assert isinstance(train, Table)
+        assert isinstance(valid, Table)
+        assert isinstance(synthetic, Table)
+        return _of_rows(train, valid, synthetic, rng)
     except NotMeasurable as reason:
         return Ratio(0.0, {}, f"not measurable on valid: {reason}")
-    proven = [share for share in SHARES if gains[share]["low"] > 0]
-    if not proven:
+
+
+def _of_rows(train: Table, valid: Table, synthetic: Table, rng: np.random.Generator) -> Ratio:
+    added = {share: thinned(synthetic, share, rng) for share in SHARES}
+    gains = augmentation.gains_by_share(train, valid, added, seeds=_SEEDS)
+    if not (proven := _proven(gains)):
         return Ratio(0.0, gains, "no share helps a classifier on valid beyond chance")
     harmless = [share for share in proven if gains[share]["roc_auc"] >= -_MOST_RANKING_LOSS]
     if not harmless:
@@ -51,16 +62,27 @@ def choose_ratio(train: Table, valid: Table, synthetic: Table, rng: np.random.Ge
     return Ratio(best, gains, f"the largest gain on valid, {100 * gain['value']:+.1f} points ({ranking})")
 
 
+def _of_images(train: ImageSet, valid: ImageSet, synthetic: ImageSet, rng: np.random.Generator) -> Ratio:
+    added = {share: thinned(synthetic, share, rng) for share in SHARES}
+    gains = images.gains_by_share(train, valid, added, rng, seeds=_SEEDS)
+    if not (proven := _proven(gains)):
+        return Ratio(0.0, gains, "no share helps a classifier on valid more than real images drawn again")
+    best = max(proven, key=lambda share: gains[share]["value"])
+    gained = f"{100 * gains[best]['value']:+.1f} points"
+    return Ratio(best, gains, f"the largest gain on valid over real images drawn again, {gained}")
+
+
+def _proven(gains: Mapping[float, Gain]) -> list[float]:
+    return [share for share in SHARES if gains[share]["low"] > 0]
+
+
 def keep_best_share(parts: Splits, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
-    """Keep the share of the saved rows that helps most on valid; the smallest, for the report, when none helps.
+    """Keep the share of the saved data that helps most on valid; the smallest, for the report, when none helps.
 
     Returns:
         The choice, JSON-ready.
     """
-    rows = load_data(folder)
-    assert isinstance(parts.train, Table)
-    assert isinstance(parts.valid, Table)
-    assert isinstance(rows, Table)
-    ratio = choose_ratio(parts.train, parts.valid, rows, rng)
-    thinned(rows, ratio.share or min(SHARES), rng).save(folder)
+    synthetic = load_data(folder)
+    ratio = choose_ratio(parts.train, parts.valid, synthetic, rng)
+    thinned(synthetic, ratio.share or min(SHARES), rng).save(folder)
     return asdict(ratio)

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import torch
-
 from synthgen.datasets import ImageSet
 from synthgen.downstream.reading import Material
 from synthgen.downstream.scores import Truth
@@ -24,16 +22,10 @@ SETTINGS: Mapping[str, Recipe] = {
 
 
 def image_bench(material: Material) -> Bench:
-    """The arms of `metrics.utility.images`, and real images of which every class is drawn as often.
-
-    real, class weights, classic (rotated, shifted, zoomed, mirrored where that keeps the label), duplicated,
-    synthetic, synthetic+classic.
-    """
+    """The arms of `metrics.utility.images`."""
     parts = (material.train, material.synthetic, material.valid, material.holdout)
     train, synthetic, valid, holdout = [part for part in parts if isinstance(part, ImageSet)]
     arms = training_sets(ImageSets(train, holdout, synthetic), named_rng(0, "downstream"))
-    real = arms["real"]
-    arms["class weights"] = replace(real, weights=1 / torch.bincount(real.codes).clamp(min=1).float()[real.codes])
     shown, tested = pixels(valid), pixels(holdout)
     size = (shown.shape[1], shown.shape[2], shown.shape[3])
 

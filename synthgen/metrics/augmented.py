@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from synthgen.datasets import Index, Table, class_counts, take_per_class
+from synthgen.datasets import ImageSet, Index, Table, class_counts, take_per_class
 from synthgen.metrics.classifiers import Examples, in_threads
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.learner import Task, balanced_mean, class_codes, macro_auc, make_task, rare_average_precision
@@ -15,6 +16,7 @@ from synthgen.metrics.smote import interpolated
 from synthgen.metrics.table_features import Encoded, encode, tables
 from synthgen.stats import FloatArray
 
+D = TypeVar("D", bound=Table | ImageSet)
 CONTROLS = ("class weights", "random oversampling", "SMOTE")
 # Thinning favours the synthetic arm, whose model has seen every row: tables are thinned only where time demands it.
 ROWS_PER_MAX_ROWS = 12
@@ -102,11 +104,11 @@ def share_used(evaluation: Evaluation, rows: int) -> float:
     return min(1.0, ROWS_PER_MAX_ROWS * evaluation.size.max_rows / rows)
 
 
-def thinned(table: Table, share: float, rng: np.random.Generator) -> Table:
-    """That share of the rows of each class, at least one."""
-    counts = {name: max(1, round(count * share)) for name, count in class_counts(table).items()}
-    taken = take_per_class(table, counts, rng)
-    assert isinstance(taken, Table)
+def thinned(data: D, share: float, rng: np.random.Generator) -> D:
+    """That share of the rows of each class that has any, at least one."""
+    counts = {name: max(1, round(count * share)) for name, count in class_counts(data).items() if count}
+    taken = take_per_class(data, counts, rng)
+    assert isinstance(taken, type(data))
     return taken
 
 

@@ -39,7 +39,7 @@ def holds_arrays(path: Path) -> bool:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
-    """The content of a zip in a temporary folder that is removed at the end.
+    """The content of a zip in a temporary folder of its name that is removed at the end.
 
     Raises:
         DataError: damaged, encrypted, a member that leads out of the folder or is a link, or a zip bomb.
@@ -47,13 +47,19 @@ def unpacked(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="synthgen-zip-") as folder, _zip(path) as archive:
         _check_members(archive, path)
         try:
-            archive.extractall(folder)
+            archive.extractall(Path(folder) / path.name)
         except BROKEN:
             raise DataError(f"archive {path.name!r} is damaged or encrypted", where=str(path)) from None
         except OSError as error:
             reason = error.strerror or "a file cannot be written"
             raise DataError(f"archive {path.name!r} cannot be unpacked: {reason}", where=str(path)) from None
-        yield Path(folder)
+        root = Path(folder) / path.name
+        try:
+            yield root
+        except DataError as error:
+            # The temporary folder is gone when somebody looks.
+            error.where = error.where and error.where.replace(str(root), str(path))
+            raise
 
 
 def _zip(path: Path) -> zipfile.ZipFile:

@@ -136,8 +136,10 @@ def fit_pixels(pixels: Pixels, source: ImageSource) -> Pixels:
     size = source.size
     if source.fit == "error" or size is None or pixels.shape[:2] == (size, size):
         return pixels
-    # Pillow resizes 16-bit images as float.
+    # Pillow resizes 16-bit images as float, one channel at a time.
     deep = pixels.dtype == np.uint16
+    if deep and pixels.ndim == 3:
+        return as_pixels(np.stack([fit_pixels(channel, source) for channel in np.moveaxis(pixels, -1, 0)], axis=-1))
     image = Image.fromarray(pixels.astype(np.float32) if deep else pixels)
     target, method = (size, size), Image.Resampling.LANCZOS
     match source.fit:
@@ -156,9 +158,16 @@ def set_channels(pixels: Pixels, source: ImageSource) -> Pixels:
     colour = pixels.ndim == 3
     match source.channels:
         case "grey" if colour:
-            pixels, colour = np.asarray(Image.fromarray(pixels).convert("L")), False
+            pixels, colour = _luma(pixels), False
         case "rgb" if not colour:
             return as_pixels(np.repeat(pixels[None], 3, axis=0))
         case _:
             pass
     return as_pixels(np.moveaxis(pixels, -1, 0) if colour else pixels[None])
+
+
+def _luma(pixels: Pixels) -> Pixels:
+    """[h, w, 3] -> [h, w] by the weights of ITU-R BT.601; Pillow knows no 16-bit colour."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels).convert("L"))
+    return as_pixels(np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint16))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from pipelines.cli import _answer
@@ -106,6 +106,10 @@ def tables(draw: st.DrawFn) -> tuple[pd.DataFrame, str, str, dict[str, Any]]:
     rows = draw(st.integers(0, 15) if wild else st.sampled_from([*range(10, 40), 50, 51, 80, 120, 200]))
     names = draw(st.lists(NAMES if wild else NAMES.filter(str.strip), min_size=1, max_size=5, unique=not wild))
     data = pd.DataFrame({position: draw(columns(rows, wild)) for position in range(len(names))}, index=range(rows))
+    if not wild and draw(st.integers(0, 3)):
+        # Equal rows go to one side of a split: where all columns have few values, little is left for the others.
+        names.append("of its own")
+        data[len(names) - 1] = np.random.default_rng(rows).permutation(rows) / 7
     names = [*names, "class"]
     kind = draw(st.sampled_from(["two", "three", "any"] if wild else ["two", "three"]))
     cells = draw(st.lists(st.integers(0, 99), min_size=rows, max_size=rows))
@@ -183,9 +187,12 @@ def survives(
         assert code in (0, 2), answer
         assert SECRET not in shown.out + shown.err
         if code == 2:
+            event("refused by check")
             assert all(problem["problem"] and "\n" not in problem["problem"] for problem in answer["problems"])
             return
-        assert SECRET not in refusal(config, folder, measured=measured)
+        refused = refusal(config, folder, measured=measured)
+        event("refused by the run" if refused else "went through")
+        assert SECRET not in refused
 
 
 QUIET = [

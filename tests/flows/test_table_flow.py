@@ -131,8 +131,3 @@ def test_augmentation_that_does_not_help_is_refused(tmp_path: Path, space: Works
     assert (outcome.verdict, outcome.dataset_dir) == ("FAIL", None)
     assert judgements["augmentation_share"]["verdict"] == "FAIL"
     assert "no share helps" in judgements["augmentation_share"]["remark"]
-
-
-def test_an_automatic_plan_is_for_tables() -> None:
-    with pytest.raises(ConfigError, match="plan auto is for tables"):
-        parse_config({"source": {"kind": "builtin", "name": "digits"}, "plan": {"kind": "auto"}})

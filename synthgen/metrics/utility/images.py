@@ -1,6 +1,6 @@
 """Does a classifier get better when synthetic images join its training set, and would something simpler do the same?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -32,14 +32,14 @@ Hits = npt.NDArray[np.bool_]
 RECIPE = Recipe(steps=250)
 # Fewer test images cannot show a gain.
 MINIMUM_IMAGES = 50
-CONTROLS = ("classic", "duplicated")
+CONTROLS = ("class weights", "classic", "duplicated")
 # Which arm has to beat which control.
-BESIDE = {"duplicated": "synthetic", "classic": "synthetic+classic"}
+BESIDE = {"class weights": "synthetic", "duplicated": "synthetic", "classic": "synthetic+classic"}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A training set, float32 [n, c, h, w] and int64 [n], what is done to each batch, and how often each is drawn."""
+    """A training set, float32 [n, c, *size] and int64 [n], what is done to each batch, and how often each is drawn."""
 
     images: torch.Tensor
     codes: torch.Tensor
@@ -50,20 +50,21 @@ class Arm:
 def augmentation_gain(evaluation: Evaluation) -> Finding:
     """Balanced accuracy on the holdout of a classifier trained on real + synthetic images, minus on real alone.
 
-    Arms: real; classic (real, randomly rotated, shifted, zoomed, with other contrast, mirrored where the label
-    allows); duplicated (real images drawn again, as many per class as there are synthetic ones); synthetic;
-    synthetic+classic. Network, number of steps and seeds are the same in every arm. The interval holds the spread
-    over paired seeds and over test images. Duplicated real images have beaten GAN images: a claim needs that arm.
+    Arms: real; class weights (every class drawn equally often); classic (real, randomly rotated, shifted, zoomed, with
+    other contrast, mirrored where the label allows); duplicated (real images drawn again, as many per class as there
+    are synthetic ones); synthetic; synthetic+classic. Network, number of steps and seeds are the same in every arm. The
+    interval holds the spread over paired seeds and over test images. Duplicated real images have beaten GAN images: a
+    claim needs that arm.
     """
     sets = image_sets(evaluation)
     return _finding(_tested(evaluation), sets)
 
 
 def gain_over_controls(evaluation: Evaluation) -> Finding:
-    """The smaller of two gains: over duplicated real images, and beside classic augmentation over it alone.
+    """The smallest gain over class weights, over duplicated real images, and beside classic augmentation over it.
 
     Balanced accuracy on the holdout, as in `augmentation_gain`: a user has classic augmentation anyway. Value and both
-    ends of the interval are the smaller of the two.
+    ends of the interval are the smallest of the three.
     """
     codes, hits = image_sets(evaluation).holdout.codes, _tested(evaluation)
     gains = {control: _gain(hits[ours], hits[control], codes) for control, ours in BESIDE.items()}
@@ -84,19 +85,43 @@ def _tested(evaluation: Evaluation) -> Mapping[str, Hits]:
 def _train(evaluation: Evaluation, sets: ImageSets) -> Mapping[str, Hits]:
     if len(sets.holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
-    return _arms_tested(evaluation, sets.holdout, training_sets(sets, evaluation.rng("augmentation_gain/duplicated")))
+    arms = training_sets(sets, evaluation.rng("augmentation_gain/duplicated"))
+    return _arms_tested(sets.holdout, arms, _seeds(evaluation))
 
 
-def _arms_tested(evaluation: Evaluation, holdout: ImageSet, arms: Mapping[str, Arm]) -> Mapping[str, Hits]:
-    test, seeds = pixels(holdout), range(evaluation.size.utility_seeds)
+def _arms_tested(holdout: ImageSet, arms: Mapping[str, Arm], seeds: Sequence[int]) -> Mapping[str, Hits]:
+    test = pixels(holdout)
     # One stream per seed, not per arm: paired trainings start from the same weights.
     trainings = [
-        partial(_hits, arm, test, holdout, torch_generator(evaluation.rng(f"augmentation_gain/{seed}")))
+        partial(_hits, arm, test, holdout, torch.Generator().manual_seed(seed))
         for arm in arms.values()
         for seed in seeds
     ]
     hits = np.array(in_parallel(trainings)).reshape(len(arms), len(seeds), len(holdout))
     return dict(zip(arms, hits, strict=True))
+
+
+def gains_by_share(
+    train: ImageSet, valid: ImageSet, added: Mapping[float, ImageSet], rng: np.random.Generator, *, seeds: int
+) -> dict[float, Gain]:
+    """Balanced accuracy on valid with each set of added images, minus that with as many real images drawn again.
+
+    Classic augmentation in every arm, paired seeds: what a gain can come from is in the images alone, neither in the
+    number of images of a class nor in what rotations and shifts would teach as well.
+
+    Raises:
+        NotMeasurable: there are too few valid images.
+    """
+    if len(valid) < MINIMUM_IMAGES:
+        raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} valid images, there are {len(valid)}")
+    arms = {}
+    for share, synthetic in added.items():
+        again = train.take(_drawn_again(train, synthetic, rng))
+        arms[f"synthetic {share}"], arms[f"real {share}"] = (
+            _classic(train, _arm(train, more)) for more in (synthetic, again)
+        )
+    hits = _arms_tested(valid, arms, [torch_generator(rng).initial_seed() for _ in range(seeds)])
+    return {share: _gain(hits[f"synthetic {share}"], hits[f"real {share}"], valid.codes) for share in added}
 
 
 def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
@@ -113,9 +138,14 @@ def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
     holdout = sets["ours"].holdout
     if len(holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(holdout)}")
-    arms = {name: _synthetic_arm(given) if alone else _arm_with_real(given) for name, given in sets.items()}
-    hits = _arms_tested(ours, holdout, arms)
+    arms = {name: _arm(*([] if alone else [given.train]), given.synthetic) for name, given in sets.items()}
+    hits = _arms_tested(holdout, arms, _seeds(ours))
     return _gain(hits["ours"], hits["theirs"], holdout.codes)
+
+
+def _seeds(evaluation: Evaluation) -> list[int]:
+    named = (f"augmentation_gain/{seed}" for seed in range(evaluation.size.utility_seeds))
+    return [torch_generator(evaluation.rng(name)).initial_seed() for name in named]
 
 
 def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
@@ -168,38 +198,37 @@ def _test_variance(per_image: FloatArray, codes: Index) -> float:
 
 def _hits(arm: Arm, test: torch.Tensor, holdout: ImageSet, generator: torch.Generator) -> Hits:
     classes = len(holdout.classes)
-    network = fit_classifier(arm.images, arm.codes, classes, generator, recipe=RECIPE, augment=arm.augment)
+    network = fit_classifier(
+        arm.images, arm.codes, classes, generator, recipe=RECIPE, weights=arm.weights, augment=arm.augment
+    )
     return np.asarray(in_batches(network, test).argmax(1).numpy() == holdout.codes)
 
 
 def training_sets(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
     """The training set of each arm, made once: seeds vary the network."""
-    images = pixels(sets.train)
-    codes = torch.from_numpy(sets.train.codes)
-    again = torch.from_numpy(_drawn_again(sets, rng))
-    synthetic = _arm_with_real(sets)
-    classic = partial(classic_augmentation, mirror=sets.train.mirror_keeps_label)
+    real, synthetic = _arm(sets.train), _arm(sets.train, sets.synthetic)
+    again = sets.train.take(_drawn_again(sets.train, sets.synthetic, rng))
     return {
-        "real": Arm(images, codes),
-        "classic": Arm(images, codes, classic),
-        "duplicated": Arm(torch.cat([images, images[again]]), torch.cat([codes, codes[again]])),
+        "real": real,
+        "class weights": replace(real, weights=1 / torch.bincount(real.codes).clamp(min=1).float()[real.codes]),
+        "classic": _classic(sets.train, real),
+        "duplicated": _arm(sets.train, again),
         "synthetic": synthetic,
-        "synthetic+classic": replace(synthetic, augment=classic),
+        "synthetic+classic": _classic(sets.train, synthetic),
     }
 
 
-def _synthetic_arm(sets: ImageSets) -> Arm:
-    return Arm(pixels(sets.synthetic), torch.from_numpy(sets.synthetic.codes))
+def _arm(*parts: ImageSet) -> Arm:
+    images, codes = ([pixels(part) for part in parts], [torch.from_numpy(part.codes) for part in parts])
+    return Arm(torch.cat(images), torch.cat(codes))
 
 
-def _arm_with_real(sets: ImageSets) -> Arm:
-    synthetic = _synthetic_arm(sets)
-    images, codes = pixels(sets.train), torch.from_numpy(sets.train.codes)
-    return Arm(torch.cat([images, synthetic.images]), torch.cat([codes, synthetic.codes]))
+def _classic(train: ImageSet, arm: Arm) -> Arm:
+    return replace(arm, augment=partial(classic_augmentation, mirror=train.mirror_keeps_label))
 
 
-def _drawn_again(sets: ImageSets, rng: np.random.Generator) -> Index:
+def _drawn_again(train: ImageSet, synthetic: ImageSet, rng: np.random.Generator) -> Index:
     """Positions in train: of each class as many as there are synthetic images."""
-    wanted = class_counts(sets.synthetic)
-    drawn = [rng.choice(class_rows(sets.train, name), count) for name, count in wanted.items() if count]
+    wanted = class_counts(synthetic)
+    drawn = [rng.choice(class_rows(train, name), count) for name, count in wanted.items() if count]
     return np.concatenate(drawn).astype(np.int64)
