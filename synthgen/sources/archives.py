@@ -46,14 +46,15 @@ def unpacked(path: Path) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="synthgen-zip-") as folder, _zip(path) as archive:
         _check_members(archive, path)
+        root = Path(folder) / path.name
+        root.mkdir()
         try:
-            archive.extractall(Path(folder) / path.name)
+            archive.extractall(root)
         except BROKEN:
             raise DataError(f"archive {path.name!r} is damaged or encrypted", where=str(path)) from None
         except OSError as error:
             reason = error.strerror or "a file cannot be written"
             raise DataError(f"archive {path.name!r} cannot be unpacked: {reason}", where=str(path)) from None
-        root = Path(folder) / path.name
         try:
             yield root
         except DataError as error:

@@ -36,9 +36,11 @@ def test_77_images_of_16_bit_colour_become_grey(tmp_path: Path) -> None:
     assert np.abs(data.images[:, 0] - (0.299 * red + 0.587 * green + 0.114 * blue)).max() <= 0.5
 
 
-def test_78_a_zip_without_class_folders_is_named_by_its_own_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [["a.png"], []])
+def test_78_a_zip_without_class_folders_is_named_by_its_own_path(tmp_path: Path, names: list[str]) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-        archive.writestr("a.png", b"")
+        for name in names:
+            archive.writestr(name, b"")
     with pytest.raises(DataError, match=r"'set\.zip' has no class folders") as caught:
         read(ImageSource(kind="images", path=str(tmp_path / "set.zip")), seed=0)
     assert caught.value.where == str(tmp_path / "set.zip")

@@ -67,7 +67,7 @@ def gain_over_controls(evaluation: Evaluation) -> Finding:
     ends of the interval are the smallest of the three.
     """
     codes, hits = image_sets(evaluation).holdout.codes, _tested(evaluation)
-    gains = {control: _gain(hits[ours], hits[control], codes) for control, ours in BESIDE.items()}
+    gains = {control: paired_gain(hits[ours], hits[control], codes) for control, ours in BESIDE.items()}
     return over_controls(gains, n=len(codes))
 
 
@@ -86,10 +86,11 @@ def _train(evaluation: Evaluation, sets: ImageSets) -> Mapping[str, Hits]:
     if len(sets.holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
     arms = training_sets(sets, evaluation.rng("augmentation_gain/duplicated"))
-    return _arms_tested(sets.holdout, arms, _seeds(evaluation))
+    return arms_tested(sets.holdout, arms, _seeds(evaluation))
 
 
-def _arms_tested(holdout: ImageSet, arms: Mapping[str, Arm], seeds: Sequence[int]) -> Mapping[str, Hits]:
+def arms_tested(holdout: ImageSet, arms: Mapping[str, Arm], seeds: Sequence[int]) -> Mapping[str, Hits]:
+    """Whether each image was recognised by a classifier trained on the arm, bool [seeds, n] for each arm."""
     test = pixels(holdout)
     # One stream per seed, not per arm: paired trainings start from the same weights.
     trainings = [
@@ -120,8 +121,8 @@ def gains_by_share(
         arms[f"synthetic {share}"], arms[f"real {share}"] = (
             _classic(train, _arm(train, more)) for more in (synthetic, again)
         )
-    hits = _arms_tested(valid, arms, [torch_generator(rng).initial_seed() for _ in range(seeds)])
-    return {share: _gain(hits[f"synthetic {share}"], hits[f"real {share}"], valid.codes) for share in added}
+    hits = arms_tested(valid, arms, [torch_generator(rng).initial_seed() for _ in range(seeds)])
+    return {share: paired_gain(hits[f"synthetic {share}"], hits[f"real {share}"], valid.codes) for share in added}
 
 
 def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
@@ -139,8 +140,8 @@ def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
     if len(holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(holdout)}")
     arms = {name: _arm(*([] if alone else [given.train]), given.synthetic) for name, given in sets.items()}
-    hits = _arms_tested(holdout, arms, _seeds(ours))
-    return _gain(hits["ours"], hits["theirs"], holdout.codes)
+    hits = arms_tested(holdout, arms, _seeds(ours))
+    return paired_gain(hits["ours"], hits["theirs"], holdout.codes)
 
 
 def _seeds(evaluation: Evaluation) -> list[int]:
@@ -151,7 +152,7 @@ def _seeds(evaluation: Evaluation) -> list[int]:
 def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
     codes = sets.holdout.codes
     means = {name: float(_balanced(arm, codes).mean()) for name, arm in hits.items()}
-    gains = {name: _gain(arm, hits["real"], codes) for name, arm in hits.items() if name != "real"}
+    gains = {name: paired_gain(arm, hits["real"], codes) for name, arm in hits.items() if name != "real"}
     best_control = max(CONTROLS, key=lambda name: means[name])
     gain = gains["synthetic"]
     return Finding(
@@ -168,14 +169,14 @@ def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
             "arms": means,
             "gains": gains,
             "best_control": best_control,
-            "gain_over_best_control": _gain(hits["synthetic"], hits[best_control], codes),
+            "gain_over_best_control": paired_gain(hits["synthetic"], hits[best_control], codes),
             "seeds": len(hits["real"]),
             "steps": RECIPE.steps,
         },
     )
 
 
-def _gain(arm: Hits, control: Hits, codes: Index) -> Gain:
+def paired_gain(arm: Hits, control: Hits, codes: Index) -> Gain:
     """Mean paired difference of balanced accuracy with its interval, from bool [seeds, n]."""
     differences = _balanced(arm, codes) - _balanced(control, codes)
     per_image = arm.mean(axis=0) - control.mean(axis=0)
