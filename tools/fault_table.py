@@ -95,7 +95,8 @@ whole numbers over all of uint64 | H, keep their raster
 numeric column without any value, in pairs | H
 dataset whose manifest names no dtypes | E
 16-bit colour images, resized or made grey | H, every channel keeps its depth
-zip without class folders | E, names the archive, not where it was unpacked"""
+zip without class folders | E, names the archive, not where it was unpacked
+whole numbers or times too far apart for 62 bits | E, all columns at once, before training"""
 
 HEAD = """\
 # Bad inputs and faults

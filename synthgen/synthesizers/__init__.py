@@ -102,6 +102,7 @@ def create(config: SynthesizerConfig, data: Data, *, start: Path | None = None) 
 
     Raises:
         ConfigError: the kind does not serve this modality.
+        DataError: values of a column lie too far apart to be learned.
     """
     modality: Modality = "table" if isinstance(data, Table) else "images"
     concrete = _automatic(config, modality) if isinstance(config, AutoConfig) else config
@@ -110,6 +111,10 @@ def create(config: SynthesizerConfig, data: Data, *, start: Path | None = None) 
         fitting = [kind for kind, other in SYNTHESIZERS.items() if modality in other.modalities]
         message = f"synthesizer {concrete.kind!r} does not make {modality} (for {modality}: {name_list(fitting)})"
         raise ConfigError(message, where="synthesizer.kind", hint="`auto` picks one that fits")
+    if isinstance(data, Table) and concrete.kind != "copies":
+        from synthgen.synthesizers.encoding.encoder import require_rasters
+
+        require_rasters(data)
     built = entry.build(concrete)
     if isinstance(built, CheckedSynthesizer):
         built.check(data)

@@ -1,4 +1,4 @@
-"""Cases 71-76: random tables found 71 and 72, tables with every extreme 73-75, changed bytes 76."""
+"""Cases 71-76 and 79: random tables found 71, 72 and 79, tables with every extreme 73-75, changed bytes 76."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -67,3 +67,18 @@ def test_76_a_manifest_whose_dtypes_are_no_dtypes_is_refused(tmp_path: Path) -> 
     write_json(tmp_path / "data" / "manifest.json", manifest)
     with pytest.raises(IntegrityError, match="does not describe the files beside it"):
         load_dataset(tmp_path / "data", split="valid")
+
+
+def test_79_columns_that_span_too_much_are_all_named_before_training(
+    refused: Refused, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    days = pd.Series(
+        pd.to_datetime(["1700-01-01", "1969-12-31T23:59:59.999999999", "2200-01-01"] * 20, format="ISO8601")
+    )
+    data = pd.DataFrame(
+        {"size": np.arange(60) / 7, "far": days, "farther": days[::-1].to_numpy(), "class": ["a", "b"] * 30}
+    )
+    data.to_parquet(tmp_path / "table.parquet")
+    problems = refused("check", config(tmp_path / "table.parquet"))
+    assert [item["where"] for item in problems] == ["far", "farther"]
+    assert all("spans more than 2^62" in item["problem"] for item in problems)

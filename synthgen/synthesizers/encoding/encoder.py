@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from synthgen.datasets import Index, Labels, Schema, Table
-from synthgen.errors import DataError, ModelError, unknown_name
+from synthgen.errors import DataError, ModelError, Refusals, unknown_name
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import Layout
 from synthgen.synthesizers.encoding.columns import BinnedColumn, Column, LevelColumn, restored_column
-from synthgen.synthesizers.encoding.grid import Numbers
+from synthgen.synthesizers.encoding.grid import Grid, Numbers
 from synthgen.synthesizers.encoding.table_state import Cells, is_measured, restored_schema, schema_state
 from synthgen.synthesizers.encoding.ties import decode_ties, encode_ties, with_ties
 from synthgen.synthesizers.model_files import below
@@ -183,6 +183,16 @@ def value_code(column: Column, value: object) -> int:
 def default_bins(rows: int) -> int:
     """Bins of a measured column of a table with so many rows."""
     return 32 if rows >= 10_000 else 16 if rows >= 1_000 else 8
+
+
+def require_rasters(table: Table) -> None:
+    """Raise DataError, of all columns at once, where measured values lie too far apart for any code."""
+    frame, refusals = table.modelled, Refusals()
+    for name in frame.columns:
+        if name != table.schema.label and is_measured(frame[name].dtype):
+            with refusals.kept():
+                Grid.fit(str(name), frame[name].dropna())
+    refusals.raise_any()
 
 
 def _fit_column(column: Cells, bins: int | None) -> Column:
