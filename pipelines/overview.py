@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -32,15 +33,14 @@ class Check:
 
 
 def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
-    """Runs with id, name, state, verdict, duration, age and what was emitted."""
-    table = _listing("Run", "Name", "State", "Verdict", "Duration", "Age", "Dataset")
+    """Runs with id, name, verdict (the state of one that has none), duration, age and what was emitted."""
+    table = listing("Run", "Name", "Verdict", "Took", "Age", "Dataset", wraps=("Name",))
     for record in records:
-        seconds = record.get("seconds")
+        seconds, verdict = record.get("seconds"), record.get("verdict")
         table.add_row(
             str(record.get("run_id")),
-            str(record.get("name")),
-            Text(str(record.get("state"))),
-            _verdict(record.get("verdict")),
+            Text(str(record.get("name"))),
+            _verdict(verdict) if verdict in SEVERITY else Text(str(record.get("state"))),
             "–" if seconds is None else _duration(float(seconds)),
             _age(record.get("started")),
             "emitted" if record.get("dataset_dir") else "–",
@@ -48,25 +48,27 @@ def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def models_table(versions: Sequence[Version]) -> Table:
-    """Registered versions with aliases, verdict, age, run, and why each is champion or not."""
-    table = _listing("Model", "Alias", "Verdict", "Age", "Run", "Promotion")
+def models_table(versions: Sequence[Version]) -> Group:
+    """Registered versions with aliases, verdict, age and run; below, why each is champion or not."""
+    table = listing("Model", "Alias", "Verdict", "Age", "Run", wraps=("Model", "Alias"))
     for version in versions:
         table.add_row(
-            version.text,
+            Text(version.text),
             ", ".join(version.aliases) or "–",
             _verdict(version.tags.get("verdict")),
             _age(version.created),
             version.tags.get("run_id", "–"),
-            Text(version.tags.get("promotion", "–")),
         )
-    return table
+    told = [version for version in versions if "promotion" in version.tags]
+    reasons = [Text(f"{version.text}: {version.tags['promotion']}") for version in told]
+    return Group(table, *([Text(), *reasons] if reasons else []))
 
 
-def _listing(*columns: str) -> Table:
+def listing(*columns: str, wraps: Sequence[str]) -> Table:
+    """A table without lines in which only the columns in `wraps` give way on a narrow terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for position, column in enumerate(columns):
-        table.add_column(column, no_wrap=position == 0, overflow="fold")
+    for column in columns:
+        table.add_column(column, no_wrap=column not in wraps, overflow="fold")
     return table
 
 
@@ -76,7 +78,8 @@ def _verdict(verdict: str | None) -> Text:
 
 def _age(moment: object) -> str:
     try:
-        return _duration((datetime.now(UTC) - datetime.fromisoformat(str(moment))).total_seconds())
+        age = _duration((datetime.now(UTC) - datetime.fromisoformat(str(moment))).total_seconds())
+        return " ".join(age.split()[:2])
     except (ValueError, TypeError):
         return "–"
 

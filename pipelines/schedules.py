@@ -29,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.deploy import deployments, own_pool, prefect_client
+from pipelines.overview import listing
 from pipelines.reaping import dead_flow_runs, flow_runs_not_begun, serve_lock
 from pipelines.timing import written
 from synthgen.errors import UsageError, unknown_name
@@ -157,9 +158,8 @@ def _children() -> Iterator[int]:
 
 def table(found: Sequence[Scheduled]) -> Table:
     """One line for each schedule."""
-    lines = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Schedule", "When", "Next run (UTC)", "Last run", "Verdict", "Run by"):
-        lines.add_column(column, overflow="fold")
+    columns = ("Schedule", "When", "Next run (UTC)", "Last run", "Verdict", "Run by")
+    lines = listing(*columns, wraps=("Schedule", "When", "Run by"))
     for item in found:
         moment = "paused" if item.paused else f"{item.next_run:%Y-%m-%d %H:%M:%S}" if item.next_run else "–"
         runner = item.pool if item.served else f"{item.pool}: nobody"
