@@ -268,7 +268,7 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller,
     synthetic = call(stages.curate_candidates, config, workspace, splits, model, candidates, canaries)
     rows = load_data(synthetic.directory / "synthetic")
     run.update(synthetic_sha256=rows.fingerprint(), synthetic_rows=len(rows))
-    evaluation = call(stages.evaluate, config, workspace, splits, synthetic, spread)
+    evaluation = call(stages.evaluate, config, workspace, splits, synthetic, spread, model)
     refs = (data, splits, drift, canaries, model, candidates, synthetic, evaluation)
     built = {ref.stage: ref for ref in refs if ref is not None}
     run.update(

@@ -20,7 +20,13 @@ from synthgen.datasets import Data, Labels, Splits, concat, load_data
 from synthgen.findings import Finding, NotMeasured
 from synthgen.metrics import Evaluation, Modality, measure, measured, metrics_of, together
 from synthgen.progress import Tick, report
-from synthgen.synthesizers import ConditionalSynthesizer, Synthesizer, draws_as_a_whole, load_synthesizer
+from synthgen.synthesizers import (
+    ConditionalSynthesizer,
+    JudgingSynthesizer,
+    Synthesizer,
+    draws_as_a_whole,
+    load_synthesizer,
+)
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -134,17 +140,19 @@ def draw_block(block: Block) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """Where the rows of an evaluation are: folders of the splits and of the curated rows."""
+    """Where an evaluation is: folders of the splits, of the curated rows, and of the model if it is at hand."""
 
     splits: str
     synthetic: str
     profile: Profile
     seed: int
+    model: str | None = None
 
     def evaluation(self) -> Evaluation:
         """The evaluation of these rows."""
         parts, synthetic = Splits.load(Path(self.splits)), Path(self.synthetic)
         probe, canaries = synthetic / "probe", synthetic / "canaries"
+        model = load_synthesizer(Path(self.model)) if self.model else None
         return Evaluation(
             train=parts.train,
             holdout=parts.holdout,
@@ -153,6 +161,7 @@ class Compared:
             seed=self.seed,
             probe=load_data(probe) if probe.exists() else None,
             canaries=Canaries.load(canaries) if canaries.exists() else None,
+            realism=model.realism if isinstance(model, JudgingSynthesizer) else None,
         )
 
 

@@ -241,12 +241,21 @@ def _drawing(synthesizer: Synthesizer) -> Callable[[Labels, np.random.Generator]
     return lambda labels, rng: synthesizer.sample(len(labels), labels, rng)
 
 
-def evaluate(config: RunConfig, workspace: Workspace, splits: Ref, synthetic: Ref, spread: Spread = in_turn) -> Ref:
-    """Measure the curated rows against held-out real rows. Artifact: findings.json."""
+def evaluate(
+    config: RunConfig,
+    workspace: Workspace,
+    splits: Ref,
+    synthetic: Ref,
+    spread: Spread = in_turn,
+    model: Ref | None = None,
+) -> Ref:
+    """Measure the curated rows, and what the model gives away, against held-out real rows. Artifact: findings.json."""
 
     def write(out: Path) -> None:
-        compared = Compared(splits.path, synthetic.path, config.evaluation_size.profile, config.seed)
         modality = modality_of(load_data(splits.directory / "holdout"))
+        # Only models of images keep what can be asked about members.
+        saved = str(model.directory / "model") if model is not None and modality == "images" else None
+        compared = Compared(splits.path, synthetic.path, config.evaluation_size.profile, config.seed, saved)
         findings, missing = measured_apart(compared, modality, spread=spread)
         write_json(out / "findings.json", {"findings": _plain(findings), "not_measured": _plain(missing)})
 

@@ -137,6 +137,11 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
             "privacy",
             "Can an attacker name which images were in the data?",
         ),
+        "discriminator_membership": Metric(
+            image_membership.discriminator_membership,
+            "privacy",
+            "And one who has the saved model with its discriminator?",
+        ),
         "augmentation_gain": Metric(images.augmentation_gain, "utility", "Does the classifier gain from them?"),
         "gain_over_controls": Metric(images.gain_over_controls, "utility", "Does it gain as much as by cheaper means?"),
     },

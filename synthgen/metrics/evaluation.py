@@ -1,5 +1,6 @@
 """What every metric is given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import pandas as pd
 from synthgen.canaries import Canaries
 from synthgen.config import EvaluationSize
 from synthgen.datasets import Data, ImageSet, class_counts, take_per_class
-from synthgen.stats import named_rng
+from synthgen.stats import FloatArray, named_rng
 
 
 class NotMeasurable(Exception):
@@ -51,7 +52,7 @@ class Evaluation:
         synthetic: the curated rows that are to be emitted.
         probe: rows of the same synthesizer with the class frequencies of train, for train-on-synthetic numbers.
         canaries: records of which half were trained on besides train; None when none were planted.
-        mirror_keeps_label: see ImageSet.
+        realism: the trained discriminator: how real each image is for its class, float64 [n]; None where there is none.
     """
 
     train: Data
@@ -61,6 +62,7 @@ class Evaluation:
     seed: int = 0
     probe: Data | None = None
     canaries: Canaries | None = None
+    realism: Callable[[Data], FloatArray] | None = None
 
     def rng(self, name: str) -> np.random.Generator:
         """The random stream of one metric."""

@@ -54,6 +54,11 @@ WORDS: Mapping[str, Words] = {
         "people an attacker names at 1 wrong accusation in 100; blind guess 1 %",
         "percent",
     ),
+    "discriminator_membership": Words(
+        "naming who was in the data, with the model",
+        "by the discriminator's score; for information: emitted data hold no model; blind guess 1 %",
+        "percent",
+    ),
     "membership_share_of_leak": Words(
         "naming people, against a known leak", "0 = as independent columns, 1 = as if every 20th row were copied"
     ),

@@ -25,13 +25,14 @@ from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
 from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
 from synthgen.synthesizers.constrained.model import Constrained
-from synthgen.synthesizers.protocol import CheckedSynthesizer, ConditionalSynthesizer, Synthesizer
+from synthgen.synthesizers.protocol import CheckedSynthesizer, ConditionalSynthesizer, JudgingSynthesizer, Synthesizer
 
 __all__ = [
     "PICTURES",
     "SYNTHESIZERS",
     "ConditionalSynthesizer",
     "Entry",
+    "JudgingSynthesizer",
     "Synthesizer",
     "create",
     "draws_as_a_whole",

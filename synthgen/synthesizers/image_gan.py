@@ -21,10 +21,13 @@ from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
 from synthgen.runs import sha256_path
+from synthgen.stats import FloatArray
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
 from synthgen.synthesizers.image_transfer import require_fit, source_of, start_from
+
+_JUDGED_AT_ONCE = 256
 
 
 class ImageGan:
@@ -92,6 +95,22 @@ class ImageGan:
         fitted = self._fitted()
         codes = asked_codes(n, labels, fitted.facts, rng)
         return drawn(fitted.generator, codes, fitted.facts, rng)
+
+    @torch.no_grad()
+    def realism(self, data: Data) -> FloatArray:
+        """The discriminator's logit of each image being real for its class, float64 [n].
+
+        Args:
+            data: of the size, channels and classes that were trained on.
+        """
+        fitted = self._fitted()
+        assert isinstance(data, ImageSet)
+        batches = Batches.of(data, fitted.facts.pixel_range, best_device())
+        logits = [
+            fitted.discriminator(batches.scaled(index), batches.codes[index])
+            for index in torch.split(torch.arange(len(data)), _JUDGED_AT_ONCE)
+        ]
+        return np.asarray(torch.cat(logits).double().cpu())
 
     def save(self, directory: Path) -> None:
         """Write synthesizer.json, model.safetensors and discriminator.safetensors."""

@@ -7,6 +7,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 
 from synthgen.datasets import Data, Labels, Table
+from synthgen.stats import FloatArray
 
 
 class Synthesizer(Protocol):
@@ -55,6 +56,15 @@ class CheckedSynthesizer(Synthesizer, Protocol):
 
     def check(self, train: Data) -> None:
         """Raise ConfigError or ModelError where these data cannot be trained on as configured."""
+        ...
+
+
+@runtime_checkable
+class JudgingSynthesizer(Synthesizer, Protocol):
+    """A synthesizer that keeps the discriminator it was trained against."""
+
+    def realism(self, data: Data) -> FloatArray:
+        """How real the discriminator finds each row for its class, float64 [n]."""
         ...
 
 

@@ -21,6 +21,8 @@ SIZE = EvaluationSize(max_rows=300, utility_seeds=2, bootstrap_rounds=50)
 CENSUS = {"validity", "identifier_replay"}
 # Metrics that look at a tenth of the people or images, or hold them against each other: how many they need.
 PEOPLE = {"membership_rare": 2_000, "membership_share_of_leak": 2_000, "mode_coverage": 1_000}
+# What is asked here is the model, not what it made.
+OF_THE_MODEL = {"discriminator_membership"}
 # Its unit is the leak of 5 % copies, a twentieth of the others', and the controls are drawn anew.
 # The largest gap among a few hundred held-out rows, with halves of the training rows drawn anew for its interval.
 MOVES_MORE = {"membership_share_of_leak": 2, "equalized_odds_change": 2}
@@ -134,7 +136,14 @@ def evaluation(
     """Independent real data on every side."""
     rng = np.random.default_rng(seed)
     parts = [WORLDS[modality].real(n, rng) for n in (train, holdout, synthetic, synthetic)]
-    return Evaluation(*parts[:3], size=SIZE, probe=parts[3], canaries=_canaries(parts[0], rng))
+    realism = _brightness if modality == "images" else None
+    return Evaluation(*parts[:3], size=SIZE, probe=parts[3], canaries=_canaries(parts[0], rng), realism=realism)
+
+
+def _brightness(data: Data) -> np.ndarray:
+    """In place of a discriminator: it tells no member from a stranger."""
+    assert isinstance(data, ImageSet)
+    return data.images.mean(axis=(1, 2, 3))
 
 
 def start(modality: str, name: str) -> Evaluation:
@@ -226,7 +235,12 @@ def test_more_noise_is_worse_fidelity(modality, name):
 
 
 @pytest.mark.parametrize(
-    ("modality", "name"), [case for case in CASES if METRICS[case.values[0]][case.values[1]].family == "privacy"]
+    ("modality", "name"),
+    [
+        case
+        for case in CASES
+        if METRICS[case.values[0]][case.values[1]].family == "privacy" and case.values[1] not in OF_THE_MODEL
+    ],
 )
 def test_copies_are_worse_privacy(modality, name):
     given = start(modality, name)

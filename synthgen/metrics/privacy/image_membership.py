@@ -8,7 +8,7 @@ import torch
 
 from synthgen.datasets import Data, ImageSet, Index, class_counts, concat, take_per_class
 from synthgen.findings import Finding
-from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.evaluation import Evaluation, NotApplicable, NotMeasurable
 from synthgen.metrics.image_classifier import CLASSIFIER_PX, SmallConvNet, pixels, torch_generator
 from synthgen.metrics.image_features import (
     RANDOM_PX,
@@ -23,6 +23,7 @@ from synthgen.metrics.image_judges import cross_fitted
 from synthgen.metrics.neighbours import nearest_distances
 from synthgen.metrics.privacy.crowd import LEAK_SHARE, MIN_ROWS, NEIGHBOURS, SMALLEST_DISTANCE
 from synthgen.metrics.privacy.naming import Hits, hits
+from synthgen.stats import FloatArray
 
 Networks = Mapping[FeatureFamily, tuple[SmallConvNet, Mapping[int, int]]]
 # Two of each family of features.
@@ -60,6 +61,43 @@ def membership_tpr_at_1pct_fpr(evaluation: Evaluation) -> Finding:
         reference=fresh.rate, higher_is_better=False, n=len(strangers), threat_model=THREAT_MODEL,
         detail={"attack": found.attack, "control_independent": control.rate, "control_leak": leak.rate},
     )  # fmt: skip
+
+
+MODEL_THREAT = (
+    "An attacker holds the saved model with its discriminator and an image with its class, and says whether the image "
+    "was in the training data; 1 wrong accusation in 100 strangers is accepted. Emitted datasets hold no discriminator."
+)
+
+
+def discriminator_membership(evaluation: Evaluation) -> Finding:
+    """Share of members an attacker names by the discriminator's score at 1 wrong accusation in 100.
+
+    White-box attack of Hayes 2019 (LOGAN, arXiv:1705.07663): who scores as more real was trained on. The stronger of
+    two counts: the score, and the score minus the median of its class. Members and strangers as in
+    `membership_tpr_at_1pct_fpr`. Reference: every second stranger against the others. For information: it says what
+    handing on the model would add, not what the emitted images give away.
+    """
+    if evaluation.realism is None:
+        raise NotApplicable("there is no discriminator that one could ask")
+    sets = _distinct(image_sets(evaluation))
+    people = _equally_many(sets, evaluation.size.max_rows, evaluation.rng("membership"))
+    codes = [part.codes for part in people]
+    scores = [evaluation.realism(part) for part in people]
+    found, fresh = _named(scores, codes), _named([scores[1][::2], scores[1][1::2]], [codes[1][::2], codes[1][1::2]])
+    return Finding(
+        metric="discriminator_membership", family="privacy", value=found.rate, low=found.low, high=found.high,
+        reference=fresh.rate, higher_is_better=False, n=len(people[1]), threat_model=MODEL_THREAT,
+        detail={"attack": found.attack},
+    )  # fmt: skip
+
+
+def _named(scores: Sequence[FloatArray], codes: Sequence[Index]) -> Hits:
+    """The stronger of the two attacks on members and strangers."""
+    both, classes = np.concatenate(list(scores)), np.concatenate(list(codes))
+    medians = {code: np.median(both[classes == code]) for code in np.unique(classes)}
+    centred = [part - np.array([medians[code] for code in of]) for part, of in zip(scores, codes, strict=True)]
+    attacks = {"score": scores, "score within the class": centred}
+    return _strongest([replace(hits(*pair, attacks=len(attacks)), attack=name) for name, pair in attacks.items()])
 
 
 @dataclass(frozen=True)
