@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def start(tmp_path: Path) -> Command:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW"))}
 
     def call(*words: str) -> "subprocess.Popen[str]":
+        # A shell's background job ignores SIGINT, and so would what it starts.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         return subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", *words],
             cwd=tmp_path,
@@ -38,6 +41,7 @@ def start(tmp_path: Path) -> Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heard,
         )
 
     return call
