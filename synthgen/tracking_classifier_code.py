@@ -15,7 +15,7 @@ from synthgen.metrics.saved_classifier import load_classifier
 
 
 class RegisteredClassifier(PythonModel):
-    """Predicts the class of each row of a frame: with the columns of training, or with an `image` [c, h, w] each."""
+    """Predicts the class of each row of a frame: with the columns of training, or with an `image` [c, *size] each."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the classifier; the parameter's name is MLflow's."""

@@ -27,7 +27,7 @@ def image_bench(material: Material) -> Bench:
     train, synthetic, valid, holdout = [part for part in parts if isinstance(part, ImageSet)]
     arms = training_sets(ImageSets(train, holdout, synthetic), named_rng(0, "downstream"))
     shown, tested = pixels(valid), pixels(holdout)
-    size = (shown.shape[1], shown.shape[2], shown.shape[3])
+    shape = tuple(shown.shape[1:])
 
     def train_once(arm: str, setting: str, seed: int) -> Training:
         given, recipe = arms[arm], SETTINGS[setting]
@@ -42,7 +42,7 @@ def image_bench(material: Material) -> Bench:
             weights=given.weights,
             augment=given.augment,
         )
-        learnt = LearntNetwork(network, size, recipe.width)
+        learnt = LearntNetwork(network, shape, recipe.width)
         return Training(learnt, learnt.probabilities(shown), learnt.probabilities(tested))
 
     def train_all(arm: str, jobs: Sequence[tuple[str, int]]) -> list[Training]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.datasets import Data, ImageSet, Table
+from synthgen.datasets import Data, Table
 from synthgen.errors import DataError
 from synthgen.exporters.load import verified_dataset
 from synthgen.exporters.restored import restored_part
@@ -40,7 +40,7 @@ def read_material(path: Path) -> Material:
     Raises:
         IntegrityError: a file is not what the manifest says.
         UsageError: the folder holds no dataset.
-        DataError: the dataset has no real rows, no label, volumes, or too little to train and test a classifier.
+        DataError: the dataset has no real rows, no label, or too little to train and test a classifier.
     """
     with verified_dataset(path) as (folder, manifest):
         if "holdout" not in manifest["parts"]:
@@ -59,10 +59,6 @@ def _require_learnable(material: Material) -> None:
     train, where = material.train, str(material.folder)
     if isinstance(train, Table) and train.schema.label is None:
         raise DataError("the dataset has no label, so there is nothing to predict", where=where)
-    if isinstance(train, ImageSet) and train.is_volumes:
-        raise DataError(
-            "the dataset holds volumes, for which there is no classifier here (2-D images have)", where=where
-        )
     if len(material.synthetic) == 0:
         raise DataError("the dataset has no synthetic rows, so there is nothing to compare", where=where)
     for name, part in (("train", train), ("valid", material.valid), ("holdout", material.holdout)):

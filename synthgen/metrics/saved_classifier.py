@@ -66,14 +66,14 @@ class LearntTrees:
 
 @dataclass(frozen=True)
 class LearntNetwork:
-    """A small convolutional network; shape: channels, height and width of what it is shown."""
+    """A small convolutional network; shape: channels, then edge lengths of what it is shown, two or three."""
 
     network: SmallConvNet
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     width: int
 
     def probabilities(self, rows: Pixels | torch.Tensor) -> FloatArray:
-        """Of images uint8 or uint16 [n, c, h, w], or of what `pixels` made of them."""
+        """Of images uint8 or uint16 [n, c, *size], or of what `pixels` made of them."""
         if not isinstance(rows, torch.Tensor):
             rows = pixels(ImageSet(rows, np.zeros(len(rows), dtype=np.int64), ("",)))
         return in_batches(self.network, rows).softmax(1).double().numpy()
@@ -88,11 +88,11 @@ class LearntNetwork:
     @classmethod
     def load(cls, directory: Path, meta: dict[str, Any]) -> "LearntNetwork":
         """What `save` wrote."""
-        channels, height, side = meta["shape"]
-        blank = torch.empty((1, channels, height, side))
+        shape = tuple(meta["shape"])
+        blank = torch.empty((1, *shape))
         network = build_network(blank, meta["classes"], torch.Generator().manual_seed(0), width=meta["width"])
         network.load_state_dict(load_file(directory / _WEIGHTS))
-        return cls(network.eval(), (channels, height, side), meta["width"])
+        return cls(network.eval(), shape, meta["width"])
 
 
 @dataclass(frozen=True)

@@ -226,28 +226,29 @@ def test_a_threshold_moved_on_valid_is_no_gain() -> None:
     assert result(1.0, np.array([0.5, 0.5])).correct.mean() > plain.correct.mean() - 0.2
 
 
-def pictures(n: int, seed: int) -> ImageSet:
+def pictures(n: int, seed: int, size: tuple[int, ...]) -> ImageSet:
     rng = np.random.default_rng(seed)
     codes = np.arange(n) % 2
-    images = rng.integers(0, 90, (n, 1, 8, 8), dtype=np.uint8)
-    images[codes == 1, :, 2:6, 2:6] += 60
+    images = rng.integers(0, 90, (n, 1, *size), dtype=np.uint8)
+    images[codes == 1, ..., 2:6, 2:6] += 60
     return ImageSet(images, codes, ("blank", "square"), mirror_keeps_label=True)
 
 
+@pytest.mark.parametrize(("size", "form"), [((8, 8), "folder"), ((7, 8, 8), "npz")])
 def test_images_have_arms_with_classic_augmentation(
-    tmp_path: Path, space: Workspace, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, space: Workspace, monkeypatch: pytest.MonkeyPatch, size: tuple[int, ...], form: str
 ) -> None:
     from synthgen.downstream import images
 
     monkeypatch.setattr(images, "SETTINGS", {"short": images.Recipe(steps=15)})
-    splits = Splits(pictures(60, 1), pictures(40, 2), pictures(60, 3))
+    splits = Splits(*(pictures(n, seed, size) for seed, n in enumerate((60, 40, 60), start=1)))
     target = tmp_path / "dataset"
-    emit_dataset(target, splits, pictures(40, 4), purpose="augment", formats=["folder"], facts=FACTS)
+    emit_dataset(target, splits, pictures(40, 4, size), purpose="augment", formats=[form], facts=FACTS)
     found = run_downstream(target, space, seeds=2)
     assert set(found.gains) == {"real", "class weights", "classic", "duplicated"}
     assert set(found.arms) == {*found.gains, "synthetic", "synthetic+classic"}
     assert found.compared in (("real", "synthetic"), ("classic", "synthetic+classic"))
     assert found.not_tracked is None
     kept = load_classifier(Path(found.model_dir))
-    assert kept.predict(pictures(50, 5).images).shape == (50,)
+    assert kept.predict(pictures(50, 5, size).images).shape == (50,)
     assert (kept.predict(splits.holdout.images) == splits.holdout.labels).mean() > 0.6  # type: ignore[union-attr]
