@@ -159,7 +159,7 @@ def _children() -> Iterator[int]:
 def table(found: Sequence[Scheduled]) -> Table:
     """One line for each schedule."""
     columns = ("Schedule", "When", "Next run (UTC)", "Last run", "Verdict", "Run by")
-    lines = listing(*columns, wraps=("Schedule", "When", "Run by"))
+    lines = listing(*columns, wraps=("When", "Run by"))
     for item in found:
         moment = "paused" if item.paused else f"{item.next_run:%Y-%m-%d %H:%M:%S}" if item.next_run else "–"
         runner = item.pool if item.served else f"{item.pool}: nobody"

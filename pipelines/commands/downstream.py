@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def downstream(
-    dataset: Annotated[Path, Parameter(help="An emitted dataset, or the folder of the run that emitted it.")],
+    dataset: Annotated[Path, Parameter(help="An emitted dataset, or the run that emitted it: its id or folder.")],
     *,
     seeds: Annotated[int, Parameter(help="Paired trainings of each arm, at least 2.")] = 5,
     output: OutputOption = None,
@@ -32,8 +32,10 @@ def downstream(
     from pipelines.orchestration import orchestrated
     from pipelines.terminal import progress_shown
     from synthgen.downstream import check_downstream, run_downstream
+    from synthgen.runs import find_run
 
-    space, dataset = workspace_at(workspace), dataset.absolute()
+    space = workspace_at(workspace)
+    dataset = dataset.absolute() if dataset.exists() else find_run(space, str(dataset)).directory
     target = None if output is None else output.absolute()
     with progress_shown(enabled=not json_):
         # A mistake is answered before any server starts.

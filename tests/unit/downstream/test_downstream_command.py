@@ -21,3 +21,17 @@ def test_a_mistake_is_one_json_object_and_exit_code_2(
     assert message in said["error"]
     assert said["exit_code"] == 2
     assert not (tmp_path / "space").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [("2026-01-01", "2026-01-01-000000-abcd' emitted no dataset"), ("2027", "no run has the id '2027'")],
+)
+def test_a_run_is_named_by_the_beginning_of_its_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], run: str, message: str
+) -> None:
+    record = tmp_path / "runs" / "demo" / "2026-01-01-000000-abcd" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"run_id": record.parent.name, "state": "finished"}))
+    assert _answer(["downstream", run, "--json", "--workspace", str(tmp_path)]) == 2
+    assert message in json.loads(capsys.readouterr().out)["error"]
