@@ -33,17 +33,18 @@ class Check:
 
 
 def runs_table(records: Sequence[Mapping[str, Any]]) -> Table:
-    """Runs with id, name, verdict (the state of one that has none), duration, age and what was emitted."""
-    table = listing("Run", "Name", "Verdict", "Took", "Age", "Dataset", wraps=("Name",))
+    """Runs with id, name, state, verdict, duration, age and whether data was emitted."""
+    table = listing("Run", "Name", "State", "Verdict", "Took", "Age", "Data", wraps=("Name",))
     for record in records:
-        seconds, verdict = record.get("seconds"), record.get("verdict")
+        seconds = record.get("seconds")
         table.add_row(
             str(record.get("run_id")),
             Text(str(record.get("name"))),
-            _verdict(verdict) if verdict in SEVERITY else Text(str(record.get("state"))),
+            Text(str(record.get("state"))),
+            _verdict(record.get("verdict")),
             "–" if seconds is None else _duration(float(seconds)),
             _age(record.get("started")),
-            "emitted" if record.get("dataset_dir") else "–",
+            "yes" if record.get("dataset_dir") else "–",
         )
     return table
 
@@ -66,7 +67,7 @@ def models_table(versions: Sequence[Version]) -> Group:
 
 def listing(*columns: str, wraps: Sequence[str]) -> Table:
     """A table without lines in which only the columns in `wraps` give way on a narrow terminal."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=column not in wraps, overflow="fold")
     return table
