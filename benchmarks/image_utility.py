@@ -32,7 +32,6 @@ from synthgen.metrics.utility.controls import Gain
 from synthgen.metrics.utility.images import arms_tested, paired_gain, training_sets
 from synthgen.stats import named_rng
 
-images.DATASETS = {**images.DATASETS, "wbc_tecom": ("wbc_tecom/images", (32,))}
 # Dataset, edge length, training images kept of each class; valid is thinned by the same factor, the holdout never.
 CASES: Mapping[str, tuple[str, int | None, Mapping[str, int] | int | None]] = {
     "pneumoniamnist": ("pneumoniamnist", None, None),

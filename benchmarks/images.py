@@ -46,6 +46,7 @@ DATASETS: Mapping[str, tuple[str, Sequence[int | None]]] = {
     "fashion_mnist_12k": ("fashion_mnist_12k/fashion_mnist_12k.npz", (None,)),
     "pneumoniamnist": ("pneumoniamnist/pneumoniamnist.npz", (None,)),
     "sign_digits64": ("sign_digits64", (32, 64)),
+    "wbc_tecom": ("wbc_tecom/images", (32,)),
     "adrenalmnist3d": ("adrenalmnist3d_64/adrenalmnist3d_64.npz", (16, 28)),
 }
 ARMS: Mapping[str, Mapping[str, Any]] = {
