@@ -167,6 +167,7 @@ def told(finding: Any) -> dict[str, Any] | None:
         "high": finding.high,
         "reference": finding.reference,
         "class": finding.detail.get("worst_class"),
+        "mean": finding.detail.get("mean_difference"),
     }
 
 
@@ -201,6 +202,7 @@ COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (
     ("images/s", lambda line: line["images_per_s"]),
     ("Fréchet ratio", lambda line: line["frechet_ratio"] and line["frechet_ratio"]["value"]),
     ("label agreement − real's", lambda line: line["class_agreement"] and line["class_agreement"]["value"]),
+    ("of all classes", lambda line: line["class_agreement"] and line["class_agreement"].get("mean")),
     ("coverage", lambda line: line["coverage"] and line["coverage"]["value"]),
     ("near copies", lambda line: line["near_copies"] and line["near_copies"]["value"]),
     ("TSTR / TRTR", lambda line: line["tstr"] / line["trtr"]),

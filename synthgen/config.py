@@ -281,6 +281,7 @@ class ImageGanConfig(_Trained):
     `augmentation`: what the discriminator may see changed while it overfits. `class_ramp_images`: shown until the class
     signal is at full strength. `grow_images`: shown until a progressive architecture is whole; null = half the budget.
     `init_from`: a saved model or a run to go on from, with the lowest `freeze` layers of its discriminator kept as is.
+    `warm_start`: begin with the model of the last run of this name that passed, where it fits the images.
     """
 
     kind: Literal["image-gan"]
@@ -302,6 +303,7 @@ class ImageGanConfig(_Trained):
     grow_images: Annotated[int, Field(ge=1)] | None = None
     init_from: str | None = None
     freeze: Annotated[int, Field(ge=0, le=16)] = 0
+    warm_start: bool = False
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> "ImageGanConfig":
@@ -311,6 +313,8 @@ class ImageGanConfig(_Trained):
             raise ValueError("penalty none has neither penalty_gamma nor penalty_every; gp, r1 and r1r2 have both")
         if self.freeze and self.init_from is None:
             raise ValueError("freeze keeps layers of a saved model as they are; it needs init_from")
+        if self.warm_start and self.init_from is not None:
+            raise ValueError("warm_start and init_from name two models to begin with; leave one out")
         if self.grow_images is not None and self.architecture != "progressive":
             raise ValueError("grow_images is for architecture progressive alone")
         if self.class_ramp_images and self.conditioning == "none":

@@ -34,6 +34,7 @@ class TrainingState:
         images: training images shown so far.
         seconds: wall time trained so far, over all resumes.
         frozen: lowest layers of the discriminator that are never changed.
+        is_whole: a growing architecture has grown already, in the training of the model that this one goes on from.
         rollbacks: how often training went back to an earlier state; each halves the learning rate.
         history: numbers of each tick.
     """
@@ -46,6 +47,7 @@ class TrainingState:
     rng: torch.Generator
     policy: Policy
     frozen: int = 0
+    is_whole: bool = False
     step: int = 0
     images: int = 0
     seconds: float = 0.0

@@ -108,8 +108,7 @@ def train_step(state: TrainingState, batches: Batches, config: ImageGanConfig) -
 def phase_of(state: TrainingState, config: ImageGanConfig, share: float) -> Phase:
     """How much of the class signal and of a growing architecture is let in at this point of the training."""
     ramp = min(1.0, state.images / config.class_ramp_images) if config.class_ramp_images else 1.0
-    # A saved model is whole already.
-    levels = 0 if config.init_from else getattr(state.generator.body, "levels", 0)
+    levels = 0 if state.is_whole else getattr(state.generator.body, "levels", 0)
     grown = state.images / config.grow_images if config.grow_images else share / _GROWN_AT
     # Each doubling first waits, then fades in for as long.
     place = min(1.0, grown) * levels

@@ -25,7 +25,13 @@ from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
 from synthgen.runs import read_json
 from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
 from synthgen.synthesizers.constrained.model import Constrained
-from synthgen.synthesizers.protocol import CheckedSynthesizer, ConditionalSynthesizer, JudgingSynthesizer, Synthesizer
+from synthgen.synthesizers.protocol import (
+    CheckedSynthesizer,
+    ConditionalSynthesizer,
+    JudgingSynthesizer,
+    Synthesizer,
+    WarmSynthesizer,
+)
 
 __all__ = [
     "PICTURES",
@@ -98,8 +104,8 @@ def create(config: SynthesizerConfig, data: Data, *, start: Path | None = None) 
     """The unfitted synthesizer that the config names, `auto` resolved by what the data are.
 
     Args:
-        start: folder of an earlier model, with whose weights training begins where they fit; only table models that
-            can take them look at it.
+        start: folder of an earlier model, with whose weights training begins where they fit; kinds that cannot take
+            them do not look at it.
 
     Raises:
         ConfigError: the kind does not serve this modality.
@@ -119,10 +125,7 @@ def create(config: SynthesizerConfig, data: Data, *, start: Path | None = None) 
     built = entry.build(concrete)
     if isinstance(built, CheckedSynthesizer):
         built.check(data)
-    if start is not None and entry.over_codes:
-        from synthgen.synthesizers.table_model import TableModel
-
-        assert isinstance(built, TableModel)
+    if start is not None and isinstance(built, WarmSynthesizer):
         built.begin_from(load_synthesizer(start))
     return Constrained(built) if isinstance(data, Table) and data.schema.constraints else built
 

@@ -1,5 +1,6 @@
 """A fitted image GAN on disk: the generator in model.safetensors, its discriminator beside it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ class FittedGan:
     Attributes:
         generator: the moving average, in evaluation mode.
         discriminator: as training left it; it judges, and a training on other images may go on from it.
+        start: what came of the earlier model that a warm start was to begin with; empty without one.
     """
 
     config: ImageGanConfig
@@ -72,6 +74,16 @@ class FittedGan:
     generator: Generator
     discriminator: Discriminator
     history: Sequence[dict[str, float]]
+    start: str = ""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all weights."""
+        digest = hashlib.sha256()
+        for network in (self.generator, self.discriminator):
+            for name, value in network.state_dict().items():
+                digest.update(name.encode())
+                digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def write_gan(gan: FittedGan, directory: Path) -> None:
@@ -85,6 +97,7 @@ def write_gan(gan: FittedGan, directory: Path) -> None:
         "network": asdict(gan.generator.spec),
         "data": asdict(gan.facts),
         "history": gan.history,
+        **({"start": gan.start} if gan.start else {}),
         "discriminator_sha256": sha256_file(directory / _DISCRIMINATOR),
     }
     write_model(directory, meta, {name: value.cpu().numpy() for name, value in gan.generator.state_dict().items()})

@@ -20,12 +20,12 @@ from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
-from synthgen.runs import sha256_path
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
-from synthgen.synthesizers.image_transfer import require_fit, source_of, start_from
+from synthgen.synthesizers.image_transfer import difference, require_fit, source_of, start_from
+from synthgen.synthesizers.protocol import Synthesizer
 
 _JUDGED_AT_ONCE = 256
 
@@ -36,6 +36,14 @@ class ImageGan:
     def __init__(self, config: ImageGanConfig) -> None:
         self.config = config
         self._gan: FittedGan | None = None
+        self._earlier: FittedGan | None = None
+        self._start = ""
+
+    def begin_from(self, earlier: Synthesizer) -> None:
+        """Let `fit` go on from this fitted model where its networks are those of these images."""
+        self._start = "cold: the earlier model is of another kind"
+        if isinstance(earlier, ImageGan):
+            self._earlier, self._start = earlier._fitted(), ""
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
@@ -65,10 +73,11 @@ class ImageGan:
         assert isinstance(valid, ImageSet)
         self.check(train)
         facts, seed, device = Facts.of(train), int(rng.integers(2**63)), best_device()
-        state = self._initial_state(train, seed, device)
+        source = self._source(train, device)
+        state = self._initial_state(train, source, seed, device)
         keep = None
         if checkpoint:
-            key = _checkpoint_key(train, self.config, seed)
+            key = _checkpoint_key(train, self.config, seed, source)
             load_checkpoint(state, checkpoint, key)
             album = Album.of(checkpoint / "pictures", state.average, list(facts.learned.values()))
             keep = partial(_keep, directory=checkpoint, key=key, album=album)
@@ -77,11 +86,21 @@ class ImageGan:
         with suitable_threads(state.generator.spec.size, device):
             train_gan(state, batches, held_out, self.config, keep)
         discriminator = state.discriminator.eval().requires_grad_(False)
-        self._gan = FittedGan(self.config, facts, state.average, discriminator, state.history)
+        self._gan = FittedGan(self.config, facts, state.average, discriminator, state.history, self._start)
         return self
 
-    def _initial_state(self, train: ImageSet, seed: int, device: torch.device) -> TrainingState:
-        source = source_of(self.config, device)
+    def _source(self, train: ImageSet, device: torch.device) -> FittedGan | None:
+        """The saved model to go on from: that of the configuration, or an earlier one that fits."""
+        earlier = self._earlier
+        if earlier is None:
+            return source_of(self.config, device)
+        differs = difference(earlier, network_spec(train, self.config, device, earlier))
+        self._start = f"cold: {differs}" if differs else "warm"
+        return None if differs else earlier
+
+    def _initial_state(
+        self, train: ImageSet, source: FittedGan | None, seed: int, device: torch.device
+    ) -> TrainingState:
         spec = network_spec(train, self.config, device, source)
         policy = Policy(kinds=safe_augmentation(self.config, train))
         state = TrainingState.initial(spec, self.config, policy=policy, seed=seed, device=device)
@@ -167,9 +186,8 @@ def _keep(state: TrainingState, *, directory: Path, key: str, album: Album) -> N
     save_checkpoint(state, directory, key)
 
 
-def _checkpoint_key(train: ImageSet, config: ImageGanConfig, seed: int) -> str:
+def _checkpoint_key(train: ImageSet, config: ImageGanConfig, seed: int, source: FittedGan | None) -> str:
     # Without the budget: a longer training may continue a shorter one.
     settings = config.model_dump(exclude={"budget_minutes", "budget_steps", "budget_images", "init_from"})
-    source = sha256_path(Path(config.init_from)) if config.init_from else None
-    identity = [settings, train.fingerprint(), seed, source]
+    identity = [settings, train.fingerprint(), seed, None if source is None else source.fingerprint()]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

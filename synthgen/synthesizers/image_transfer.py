@@ -31,15 +31,25 @@ def source_of(config: ImageGanConfig, device: torch.device) -> FittedGan | None:
 
 def require_fit(source: FittedGan, spec: NetworkSpec, freeze: int) -> None:
     """Raise ConfigError where the saved networks are not those that this run trains, or have no so many layers."""
-    for name, hint in _SAME.items():
+    name = _differing(source, spec)
+    if name is not None:
         theirs, ours = getattr(source.generator.spec, name), getattr(spec, name)
-        if theirs != ours:
-            message = f"the model in init_from has {name} {theirs}, this run has {ours}, and both have to be equal"
-            raise ConfigError(message, where="synthesizer.init_from", hint=hint)
+        message = f"the model in init_from has {name} {theirs}, this run has {ours}, and both have to be equal"
+        raise ConfigError(message, where="synthesizer.init_from", hint=_SAME[name])
     layers = len(source.discriminator.layers)
     if freeze > layers:
         message = f"freeze is {freeze}, but the discriminator in init_from has {layers} layers"
         raise ConfigError(message, where="synthesizer.freeze")
+
+
+def difference(earlier: FittedGan, spec: NetworkSpec) -> str:
+    """Why a training of these networks cannot go on from an earlier model; empty where it can."""
+    name = _differing(earlier, spec)
+    return "" if name is None else f"the earlier model has another {name}"
+
+
+def _differing(source: FittedGan, spec: NetworkSpec) -> str | None:
+    return next((name for name in _SAME if getattr(source.generator.spec, name) != getattr(spec, name)), None)
 
 
 def start_from(state: TrainingState, source: FittedGan, classes: tuple[str, ...]) -> None:
@@ -54,6 +64,7 @@ def start_from(state: TrainingState, source: FittedGan, classes: tuple[str, ...]
             fresh = network.state_dict()[_EMBEDDING]
             weights[_EMBEDDING] = _embedding(fresh, weights[_EMBEDDING], source.facts.learned, classes)
         network.load_state_dict(weights)
+    state.is_whole = True
 
 
 def _embedding(fresh: Tensor, saved: Tensor, known: Mapping[str, int], classes: tuple[str, ...]) -> Tensor:

@@ -69,6 +69,15 @@ class JudgingSynthesizer(Synthesizer, Protocol):
 
 
 @runtime_checkable
+class WarmSynthesizer(Synthesizer, Protocol):
+    """A synthesizer whose training can begin with the weights of an earlier model."""
+
+    def begin_from(self, earlier: Synthesizer) -> None:
+        """Let `fit` go on from this fitted model where it fits the data; what came of it is saved as `start`."""
+        ...
+
+
+@runtime_checkable
 class Wrapper(Protocol):
     """A synthesizer around another one, such as the one that keeps constraints."""
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,8 @@ def source(tmp_path_factory):
 
 
 def state_of(settings, data, seed=1):
-    return ImageGan(settings)._initial_state(data, seed, CPU)
+    gan = ImageGan(settings)
+    return gan._initial_state(data, gan._source(data, CPU), seed, CPU)
 
 
 def test_all_weights_are_taken_over_but_a_new_class_begins_untrained(source):
@@ -75,6 +77,49 @@ def test_frozen_layers_stay_as_they_were_and_the_others_learn(source):
     before, now = gan._gan.discriminator.layers, after._gan.discriminator.layers
     assert torch.equal(before[0][0].weight, now[0][0].weight)
     assert not torch.equal(before[1][0].weight, now[1][0].weight)
+
+
+def warmed(earlier, settings, data):
+    gan = ImageGan(settings)
+    gan.begin_from(earlier)
+    return gan.fit(data, data.take(np.arange(10)), np.random.default_rng(1))
+
+
+def test_a_warm_start_takes_over_an_earlier_model_that_fits_and_the_saved_model_says_so(source, tmp_path):
+    gan = ImageGan(config(warm_start=True))
+    gan.begin_from(source[0])
+    state = gan._initial_state(images(), gan._source(images(), CPU), 1, CPU)
+    theirs = source[0]._gan.discriminator.state_dict()
+    assert all(torch.equal(ours, theirs[name]) for name, ours in state.discriminator.state_dict().items())
+    warmed(source[0], config(warm_start=True), images()).save(tmp_path)
+    assert json.loads((tmp_path / "synthesizer.json").read_text())["start"] == "warm"
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "reason"),
+    [({}, images(size=10), "has another size"), ({"width": 5}, images(), "has another width")],
+    ids=str,
+)
+def test_a_warm_start_is_cold_where_the_earlier_model_does_not_fit(source, changes, data, reason, tmp_path):
+    settings = config(warm_start=True, **changes)
+    warm, cold = warmed(source[0], settings, data), ImageGan(settings)
+    cold.fit(data, data.take(np.arange(10)), np.random.default_rng(1))
+    draw = [gan.sample(8, None, np.random.default_rng(0)).images for gan in (warm, cold)]
+    assert np.array_equal(*draw)
+    warm.save(tmp_path)
+    assert json.loads((tmp_path / "synthesizer.json").read_text())["start"] == f"cold: the earlier model {reason}"
+
+
+def test_a_checkpoint_of_another_earlier_model_is_not_gone_on_with(source, tmp_path):
+    other = fitted(config(budget_steps=6), images())
+    draws = []
+    for earlier, folder in ((source[0], tmp_path), (other, tmp_path), (other, tmp_path / "alone")):
+        gan = ImageGan(config(warm_start=True))
+        gan.begin_from(earlier)
+        gan.fit(images(), images().take(np.arange(10)), np.random.default_rng(1), checkpoint=folder)
+        draws.append(gan.sample(8, None, np.random.default_rng(0)).images)
+    assert np.array_equal(draws[1], draws[2])
+    assert not np.array_equal(draws[0], draws[1])
 
 
 def brightness_error(gan, data):
@@ -132,6 +177,7 @@ def test_mirroring_needs_the_word_of_the_source():
         ({"freeze": 1}, "needs init_from"),
         ({"grow_images": 5}, "for architecture progressive alone"),
         ({"conditioning": "none", "class_ramp_images": 5}, "needs conditioning class"),
+        ({"warm_start": True, "init_from": "x"}, "two models to begin with"),
         ({"loss": "hing"}, "'hinge'"),
         ({"architecture": "stile"}, "'style'"),
     ],
