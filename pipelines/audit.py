@@ -24,7 +24,7 @@ def audit_flow(config: dict[str, Any], workspace: str) -> AuditOutcome:
         workspace: folder of the runs.
     """
     links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
-    outcome = run_tracked_audit(parse_audit(config), Workspace(Path(workspace)), links)
+    outcome = run_tracked_audit(parse_audit(config), Workspace.at(workspace), links)
     finished(outcome)
-    show_verdict(Workspace(Path(workspace)), Run(Path(outcome.run_dir)))
+    show_verdict(Workspace.at(workspace), Run(Path(outcome.run_dir)))
     return outcome

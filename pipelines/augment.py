@@ -65,7 +65,7 @@ def augment_flow(
         runner: content of `pipelines.runners.Runner`, where parts of sampling and evaluation go; None: this process.
     """
     with spreading(Runner(**runner) if runner else None) as spread:
-        return augmented(parse_config(config), Workspace(Path(workspace)), force=force, fresh=fresh, spread=spread)
+        return augmented(parse_config(config), Workspace.at(workspace), force=force, fresh=fresh, spread=spread)
 
 
 def augmented(

@@ -41,4 +41,4 @@ def bootstrap(workspace: Workspace) -> None:
 
 def workspace_at(path: Path | None) -> Workspace:
     """The workspace given, else SYNTHGEN_WORKSPACE, else ./synthgen-workspace."""
-    return Workspace(Path(path or os.environ.get("SYNTHGEN_WORKSPACE", "synthgen-workspace")).absolute())
+    return Workspace.at(path)

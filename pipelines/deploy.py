@@ -4,7 +4,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +42,7 @@ def scheduled_augment(config: RunConfig, workspace: str) -> State[None]:
         config: content of a run's YAML.
         workspace: folder of the runs, as the machine that runs this knows it.
     """
-    space = Workspace(Path(workspace))
+    space = Workspace.at(workspace)
     bootstrap(space)
     # These read the settings when they are imported.
     from pipelines.augment import augmented

@@ -3,8 +3,6 @@
 Call `pipelines.bootstrap.bootstrap(workspace)` before this module is imported.
 """
 
-from pathlib import Path
-
 from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
 
@@ -21,14 +19,11 @@ def downstream_flow(
     """One comparison on the workspace. All parameters are plain JSON, so a deployment can hold them.
 
     Args:
-        dataset: folder of an emitted dataset, or of the run that emitted it.
+        dataset: folder or address of an emitted dataset, or of the run that emitted it.
         workspace: folder of the runs and of MLflow's store.
-        output: a folder to copy the numbers and the chosen classifier to.
+        output: a folder or address to copy the numbers and the chosen classifier to.
     """
     links = {"prefect.flow_run_id": str(runtime.flow_run.id), "prefect.flow_run_name": str(runtime.flow_run.name)}
-    target = None if output is None else Path(output)
-    outcome = finished(
-        run_downstream(Path(dataset), Workspace(Path(workspace)), seeds=seeds, output=target, links=links)
-    )
+    outcome = finished(run_downstream(dataset, Workspace.at(workspace), seeds=seeds, output=output, links=links))
     create_markdown_artifact(markdown=comparison_markdown(outcome), key="downstream", description=outcome.run_id)
     return outcome

@@ -1,17 +1,8 @@
 """Paths of a command that may be addresses (s3://...): inputs are copied here, outputs are copied there when whole."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from synthgen.errors import UsageError
-from synthgen.remote import address_of, exists, is_address, local_copy, require_address, send
-
-
-def shown(place: Path) -> str:
-    """The place as the user gave it: a path object takes slashes away from an address."""
-    return address_of(place) if is_address(place) else str(place)
+from synthgen.remote import address_of, is_address, local_copy, require_address
 
 
 def local_input(place: Path, workspace: Path | None) -> Path:
@@ -19,29 +10,6 @@ def local_input(place: Path, workspace: Path | None) -> Path:
     from pipelines.bootstrap import workspace_at
 
     return local_copy(place, workspace_at(workspace).downloads).absolute()
-
-
-@contextmanager
-def local_output(place: Path, *, is_new: bool = False) -> Iterator[Path]:
-    """The path; for an address one whose content is copied there after the block.
-
-    Args:
-        is_new: nothing may lie there yet.
-
-    Raises:
-        UsageError: something does.
-        DataError: nothing can be written there.
-    """
-    if not is_address(place):
-        yield place
-        return
-    address = address_of(place)
-    if is_new and exists(address):
-        raise UsageError(f"{address} exists already", where=address, hint="choose another name with -o")
-    with tempfile.TemporaryDirectory(prefix="synthgen-") as scratch:
-        local = Path(scratch) / place.name
-        yield local
-        send(local, address)
 
 
 def kept_output(place: Path | None, workspace: Path | None, kind: str) -> Path | None:

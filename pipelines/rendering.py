@@ -11,7 +11,8 @@ from yaml import YAMLError
 
 from pipelines.terminal import STYLES, verdict_text
 from synthgen.auditing import audit_material
-from synthgen.errors import DataError
+from synthgen.errors import DataError, UsageError
+from synthgen.remote import is_elsewhere
 from synthgen.reports import material_of_run, write_page
 from synthgen.reports.comparison import Cell, Comparison, finished_report
 from synthgen.runs import Workspace, find_run
@@ -25,9 +26,12 @@ def render_again(workspace: Workspace, name: str, target: Path | None, *, sharea
         DataError: the data of the run are gone, or are not what they were.
     """
     run = find_run(workspace, name)
+    if target is None and is_elsewhere(name):
+        message = f"{name!r} is an address, and a report that is drawn again is not copied there unasked"
+        raise UsageError(message, where="-o", hint="say with -o where it goes, a folder or an address")
     with files_trusted_to_be_whole(run.id):
         report = finished_report(run)
-        material = audit_material(run) if run.record().get("kind") == "audit" else material_of_run(run)
+        material = audit_material(run, workspace) if run.record().get("kind") == "audit" else material_of_run(run)
         folder = target or run.report
         folder.mkdir(parents=True, exist_ok=True)
         pages = {folder / "report-shareable.html": True, **({} if shareable else {folder / "report.html": False})}

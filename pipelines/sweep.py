@@ -6,7 +6,6 @@ Call `pipelines.bootstrap.bootstrap(workspace)` before this module is imported.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -27,7 +26,7 @@ _LOST = "the process that ran it died; the system may have killed it for its mem
 @task(name="run", task_run_name="{attempt[name]}", cache_policy=NO_CACHE, persist_result=False)
 def run_task(attempt: Mapping[str, Any], workspace: str, sweep: str) -> dict[str, Any]:
     """One attempt; plain JSON in and out, so that it may run anywhere that sees the workspace."""
-    return asdict(attempted(Attempt(**attempt), Workspace(Path(workspace)), sweep=sweep, call=call_with_slot))
+    return asdict(attempted(Attempt(**attempt), Workspace.at(workspace), sweep=sweep, call=call_with_slot))
 
 
 def sweep_flow(attempts: Sequence[Attempt], workspace: Workspace, sweep: str, runner: Runner) -> list[Result]:

@@ -42,7 +42,7 @@ def augment(
         frame.to_parquet(path, index=False)
         source = {"kind": "table", "path": str(path), "label": label, **settings.pop("source", {})}
         config = parse_config({"name": "augment", **settings, "source": source})
-        outcome = run_augmentation(config, Workspace(Path(workspace or scratch).absolute()))
+        outcome = run_augmentation(config, Workspace.at(workspace or scratch))
         report = Report.from_json(read_json(Path(outcome.report_json)))
         rows = load_dataset(outcome.dataset_dir) if outcome.dataset_dir else None
     return rows, report
@@ -58,6 +58,8 @@ def audit(
     **options: Any,
 ) -> Report:
     """The report on anybody's synthetic data: frames, table files, or image folders, npz and zip files.
+
+    A file may lie behind an address such as `s3://`: it is copied to the workspace that SYNTHGEN_WORKSPACE names.
 
     Without `holdout` nothing has a control: the verdict is NOT AUDITED.
 

@@ -61,6 +61,7 @@ class Outcome:
         not_tracked: why MLflow has not all of it.
         model: the registered version, such as "adult@3".
         promotion: why that version became champion, or did not.
+        exported_to: address that report and dataset were copied to.
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class Outcome:
     not_tracked: str | None = None
     model: str | None = None
     promotion: str | None = None
+    exported_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def outcome_of(run: Run) -> Outcome:
         not_tracked=record.get("tracking_error"),
         model=record.get("registered"),
         promotion=(record.get("promotion") or {}).get("reason"),
+        exported_to=record.get("exported_to"),
     )
 
 

@@ -6,6 +6,7 @@ Any protocol that fsspec knows; nothing is asked of the network but for an addre
 import hashlib
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from synthgen.errors import DataError, SynthgenError, unknown_name
+from synthgen.errors import DataError, SynthgenError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # A path object has lost one of the two slashes. One letter is a drive.
 _ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/{1,3}(?=[^/])")
 _LAST = "manifest.json"
+# Addresses of this machine's own disk.
+_HERE = ("file", "local")
 
 
 def is_address(place: str | Path) -> bool:
@@ -33,11 +36,21 @@ def address_of(place: str | Path) -> str:
     found = _ADDRESS.match(str(place))
     assert found is not None
     scheme = found[1].lower()
-    return f"{scheme}:{'///' if scheme in ('file', 'local') else '//'}{str(place)[found.end() :]}"
+    return f"{scheme}:{'///' if scheme in _HERE else '//'}{str(place)[found.end() :]}"
+
+
+def shown(place: str | Path) -> str:
+    """The place as the user gave it: a path object takes slashes away from an address."""
+    return address_of(place) if is_address(place) else str(place)
+
+
+def is_elsewhere(place: str | Path) -> bool:
+    """Whether this is the address of something that is no file or folder of this machine."""
+    return is_address(place) and address_of(place).partition(":")[0] not in _HERE
 
 
 def local_copy(place: str | Path, cache: Path) -> Path:
-    """The path itself; for an address a copy in `cache`, fetched when what lies there is new.
+    """The path itself, also for `file://`; for another address a copy in `cache`, fetched when what lies there is new.
 
     Raises:
         DataError: the protocol is not known, or nothing can be read there.
@@ -49,6 +62,8 @@ def local_copy(place: str | Path, cache: Path) -> Path:
     with _told(address, "read"):
         if not files.exists(path):
             raise DataError(f"{address!r} does not exist", where=address)
+        if not is_elsewhere(address):
+            return Path(path)
         # Its tag or time and size: what changes with the content, without reading it.
         listed = {name: _version(files, name) for name in sorted(files.find(path))}
         digest = hashlib.sha256(repr((address, listed)).encode()).hexdigest()[:24]
@@ -110,6 +125,29 @@ def send(source: Path, address: str) -> None:
             remote = path if local == source else f"{path.rstrip('/')}/{local.relative_to(source).as_posix()}"
             files.makedirs(remote.rsplit("/", 1)[0], exist_ok=True)
             files.put_file(str(local), remote)
+
+
+@contextmanager
+def local_output(place: str | Path, *, is_new: bool = False) -> Iterator[Path]:
+    """The path; for an address one whose content is copied there after the block.
+
+    Args:
+        is_new: nothing may lie there yet.
+
+    Raises:
+        UsageError: something does.
+        DataError: nothing can be written there.
+    """
+    if not is_address(place):
+        yield Path(place)
+        return
+    address = address_of(place)
+    if is_new and exists(address):
+        raise UsageError(f"{address} exists already", where=address, hint="choose another name with -o")
+    with tempfile.TemporaryDirectory(prefix="synthgen-") as scratch:
+        local = Path(scratch) / PurePosixPath(address).name
+        yield local
+        send(local, address)
 
 
 def _filesystem(address: str) -> "tuple[AbstractFileSystem, str]":

@@ -23,6 +23,7 @@ from synthgen.config import AuditConfig, RunConfig
 from synthgen.errors import DiskFullError, IntegrityError, UsageError, nearest_name, resource_error
 from synthgen.provenance import provenance
 from synthgen.redaction import redacted_values
+from synthgen.remote import address_of, is_address, is_elsewhere, local_copy
 from synthgen.retrying import is_busy, retried
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,22 @@ class Workspace:
     """One folder that holds everything: artifacts, runs, embedded stores."""
 
     root: Path
+
+    @classmethod
+    def at(cls, place: str | Path | None = None) -> "Workspace":
+        """The one in this folder, else in SYNTHGEN_WORKSPACE, else in ./synthgen-workspace.
+
+        Raises:
+            UsageError: the place is the address of something that is no folder of this machine.
+        """
+        chosen = place or os.environ.get("SYNTHGEN_WORKSPACE", "synthgen-workspace")
+        if is_elsewhere(chosen):
+            message = f"workspace {address_of(chosen)!r} is an address; its locks and SQLite files need a folder"
+            hint = "choose a folder; `export: {to: ...}` in a config copies reports and datasets to an address"
+            raise UsageError(message, where="workspace", hint=hint)
+        # The folder of a file:// address need not be there yet.
+        folder = address_of(chosen).partition("://")[2] if is_address(chosen) else chosen
+        return cls(Path(folder).absolute())
 
     @property
     def runs(self) -> Path:
@@ -339,10 +356,19 @@ def _link(source: str, target: str) -> str:
 
 
 def find_run(workspace: Workspace, name_or_path: str) -> Run:
-    """The run with this id (or unique beginning of it), or in this folder; raises UsageError when there is none."""
-    direct = Path(name_or_path)
+    """The run with this id (or unique beginning of it), or in this folder; that behind an address is a copy.
+
+    Raises:
+        UsageError: there is no such run.
+        DataError: nothing can be read at the address.
+    """
+    direct = local_copy(name_or_path, workspace.downloads)
     if (direct / "run.json").exists():
         return Run(direct)
+    if is_address(name_or_path):
+        address = address_of(name_or_path)
+        hint = "`export: {to: ...}` copies report and dataset of a run, and neither its model nor its record"
+        raise UsageError(f"{address!r} holds no run: run.json is not there", where=address, hint=hint)
     known = {path.parent.name: path.parent for path in workspace.runs.glob("*/*/run.json")}
     found = [name for name in known if name.startswith(name_or_path)]
     if len(found) == 1:
@@ -355,7 +381,7 @@ def find_run(workspace: Workspace, name_or_path: str) -> Run:
 
 def find_model(workspace: Workspace, name_or_path: str) -> Path:
     """The folder of a saved model: itself, or that of the run with this id or folder; raises as `find_run`."""
-    direct = Path(name_or_path)
+    direct = local_copy(name_or_path, workspace.downloads)
     return direct if (direct / "synthesizer.json").exists() else find_run(workspace, name_or_path).directory / "model"
 
 

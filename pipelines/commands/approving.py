@@ -7,6 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pipelines.commands.options import JsonFlag, WorkspaceOption, out
+from synthgen.errors import UsageError
+from synthgen.remote import is_elsewhere
 
 RunName = Annotated[str, Parameter(help="A run id (or its beginning), or a run folder.")]
 ByOption = Annotated[str | None, Parameter(help="Who decides; default: the user of this system.")]
@@ -36,6 +38,9 @@ def _decided(
     from synthgen.runs import find_run
 
     space = workspace_at(workspace)
+    if is_elsewhere(name):
+        message = f"{name!r} is an address, and a decision is written into the folder of the run"
+        raise UsageError(message, hint="decide on the machine that holds its workspace; `synthgen runs` lists its ids")
     bootstrap(space)
     run = find_run(space, name)
     decision = decide(run, approved=approved, by=by, reason=reason)

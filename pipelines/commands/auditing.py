@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from pipelines.commands.options import JsonFlag, OutputOption, WorkspaceOption, err, out
-from pipelines.places import kept_output, local_input
+from pipelines.places import kept_output
 from synthgen.config import AuditConfig, Profile, Purpose
 from synthgen.config_reading import load_gates, parse_audit
 from synthgen.errors import UsageError
-from synthgen.remote import address_of, is_address, send
+from synthgen.remote import address_of, is_address, send, shown
 
 if TYPE_CHECKING:
     from synthgen.auditing import AuditOutcome
@@ -109,7 +109,7 @@ def audit(  # noqa: PLR0913 - a command line has as many options as it has
         track: make it a run of the workspace, through Prefect and MLflow.
     """
     files = {"train": train, "synthetic": synthetic, **({} if holdout is None else {"holdout": holdout})}
-    paths = {name: str(local_input(path, workspace)) for name, path in files.items()}
+    paths = {name: shown(path if is_address(path) else path.absolute()) for name, path in files.items()}
     config = parse_audit({**paths, **columns.raw(), **judging.raw()})
     if track and output is not None:
         raise UsageError(
@@ -119,19 +119,20 @@ def audit(  # noqa: PLR0913 - a command line has as many options as it has
     if track:
         outcome = _tracked(config, workspace, shown=not json_)
     else:
-        outcome = _plain(config, kept_output(output, workspace, "audits"), shown=not json_)
+        outcome = _plain(config, kept_output(output, workspace, "audits"), workspace, shown=not json_)
     if output is not None and is_address(output):
         send(Path(outcome.run_dir), address_of(output))
     _show(outcome, as_json=json_)
     return outcome.exit_code
 
 
-def _plain(config: AuditConfig, output: Path | None, *, shown: bool) -> "AuditOutcome":
+def _plain(config: AuditConfig, output: Path | None, workspace: Path | None, *, shown: bool) -> "AuditOutcome":
+    from pipelines.bootstrap import workspace_at
     from pipelines.terminal import progress_shown
     from synthgen.auditing import run_audit
 
     with progress_shown(enabled=shown):
-        return run_audit(config, output or Path("audit"))
+        return run_audit(config, output or Path("audit"), downloads=workspace_at(workspace).downloads)
 
 
 def _tracked(config: AuditConfig, workspace: Path | None, *, shown: bool) -> "AuditOutcome":
@@ -143,7 +144,7 @@ def _tracked(config: AuditConfig, workspace: Path | None, *, shown: bool) -> "Au
     space = workspace_at(workspace)
     with progress_shown(enabled=shown):
         # A mistake in the data is answered before any server starts or anything is written.
-        check_audit(config)
+        check_audit(config, space)
         bootstrap(space)
         return orchestrated(space, lambda: _flow(config, space), lambda: run_tracked_audit(config, space, {}))
 

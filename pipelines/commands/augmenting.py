@@ -34,7 +34,7 @@ def init(
         label: column to predict; image folders and npz need none.
         output: the config to write; default: the data's name with .yaml, in the current folder.
     """
-    from pipelines.places import local_output, shown
+    from synthgen.remote import local_output, shown
 
     target = output or Path(f"{data.resolve().stem}.yaml")
     if target.exists():
@@ -177,6 +177,7 @@ def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
     places = {
         "report": outcome.report_html,
         "dataset": dataset,
+        **({"copied to": outcome.exported_to} if outcome.exported_to else {}),
         "mlflow": _tracked_at(outcome),
         **({"model": f"{outcome.model}; champion: {outcome.promotion}"} if outcome.model else {}),
     }

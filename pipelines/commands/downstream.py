@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pipelines.commands.options import JsonFlag, OutputOption, WorkspaceOption, out
+from synthgen.remote import is_address, shown
 
 if TYPE_CHECKING:
     from synthgen.downstream import DownstreamOutcome
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def downstream(
-    dataset: Annotated[Path, Parameter(help="An emitted dataset, or the run that emitted it: its id or folder.")],
+    dataset: Annotated[Path, Parameter(help="An emitted dataset, or the run that emitted it: id, folder or address.")],
     *,
     seeds: Annotated[int, Parameter(help="Paired trainings of each arm, at least 2.")] = 5,
     output: OutputOption = None,
@@ -35,16 +36,16 @@ def downstream(
     from synthgen.runs import find_run
 
     space = workspace_at(workspace)
-    dataset = dataset.absolute() if dataset.exists() else find_run(space, str(dataset)).directory
-    target = None if output is None else output.absolute()
+    place = _place(dataset) if is_address(dataset) or dataset.exists() else str(find_run(space, str(dataset)).directory)
+    target = None if output is None else _place(output)
     with progress_shown(enabled=not json_):
         # A mistake is answered before any server starts.
-        check_downstream(dataset, seeds, target)
+        check_downstream(place, space, seeds, target)
         bootstrap(space)
         outcome = orchestrated(
             space,
-            lambda: _flow(dataset, space, seeds, target),
-            lambda: run_downstream(dataset, space, seeds=seeds, output=target),
+            lambda: _flow(place, space, seeds, target),
+            lambda: run_downstream(place, space, seeds=seeds, output=target),
         )
     if json_:
         print(json.dumps(asdict(outcome)))
@@ -53,10 +54,14 @@ def downstream(
     return outcome.exit_code
 
 
-def _flow(dataset: Path, space: "Workspace", seeds: int, output: Path | None) -> "DownstreamOutcome":
+def _place(given: Path) -> str:
+    return shown(given if is_address(given) else given.absolute())
+
+
+def _flow(dataset: str, space: "Workspace", seeds: int, output: str | None) -> "DownstreamOutcome":
     from pipelines.downstream import downstream_flow
 
-    return downstream_flow(str(dataset), str(space.root), seeds, None if output is None else str(output))
+    return downstream_flow(dataset, str(space.root), seeds, output)
 
 
 def _show(outcome: "DownstreamOutcome") -> None:

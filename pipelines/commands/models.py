@@ -30,9 +30,9 @@ def sample(  # noqa: PLR0913 - options of a command
     """
     from pipelines.bootstrap import workspace_at
     from pipelines.drawing import Request, draw
-    from pipelines.places import local_output, shown
     from pipelines.runners import spreading
     from pipelines.terminal import progress_shown
+    from synthgen.remote import local_output, shown
 
     request = Request(rows=rows, per_class=per_class or (), where=where or (), seed=seed)
     with (

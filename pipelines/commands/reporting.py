@@ -28,8 +28,8 @@ def report(
         output: folder to write to; default: the folder of the report that is there.
     """
     from pipelines.bootstrap import workspace_at
-    from pipelines.places import local_output, shown
     from pipelines.rendering import render_again
+    from synthgen.remote import local_output, shown
 
     with local_output(output) if output else nullcontext() as folder:
         written = render_again(workspace_at(workspace), run, folder, shareable=shareable)
@@ -56,8 +56,8 @@ def compare(
     if len(runs) < 2:
         raise UsageError(f"compare takes two or more runs, {len(runs)} given", hint="`synthgen runs` lists them")
     from pipelines.bootstrap import workspace_at
-    from pipelines.places import local_output, shown
     from pipelines.rendering import files_trusted_to_be_whole, print_comparison
+    from synthgen.remote import local_output, shown
     from synthgen.reports.comparison import compared, load_side, write_comparison
 
     space = workspace_at(workspace)

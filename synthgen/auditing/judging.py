@@ -1,6 +1,7 @@
 """The report on a set of synthetic data, and what its page needs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -11,15 +12,19 @@ from synthgen.findings import Finding, NotMeasured, Report, Rule
 from synthgen.gates import judge, rules_for, verdict_of
 from synthgen.metrics import Evaluation, Modality, measure, metrics_of
 from synthgen.provenance import provenance
+from synthgen.remote import shown
 from synthgen.reports import Material
 
 
-def audit_data(train: Input, synthetic: Input, holdout: Input | None, options: AuditOptions) -> tuple[Report, Material]:
+def audit_data(
+    train: Input, synthetic: Input, holdout: Input | None, options: AuditOptions, *, downloads: Path | None = None
+) -> tuple[Report, Material]:
     """The report on `synthetic`, and what its page needs.
 
     Args:
         train: the real rows that the generator has seen; a frame, a table file, or an image folder, npz or zip.
         holdout: real rows that it has not seen; None makes every verdict NOT AUDITED, for want of a control.
+        downloads: folder for copies of what lies behind an address; None: that of the workspace in the environment.
 
     Raises:
         DataError: a file cannot be read, or the three do not have the same columns or classes.
@@ -27,7 +32,7 @@ def audit_data(train: Input, synthetic: Input, holdout: Input | None, options: A
         ConfigError: a gate names a metric that does not exist or that the profile does not measure.
     """
     items = named_inputs(train, synthetic, holdout)
-    inputs, rules = prepared(items, options)
+    inputs, rules = prepared(items, options, downloads)
     findings, missing = _measured(inputs, _modality(inputs), options)
     judgements = judge(rules, findings, missing, holdout_given=holdout is not None)
     facts = {**provenance(), "name": "audit", **_facts(items, inputs, options)}
@@ -41,9 +46,11 @@ def named_inputs(train: Input, synthetic: Input, holdout: Input | None) -> dict[
     return items if holdout is None else {**items, "holdout": holdout}
 
 
-def prepared(items: Mapping[str, Input], options: AuditOptions) -> tuple[Inputs, list[Rule]]:
+def prepared(
+    items: Mapping[str, Input], options: AuditOptions, downloads: Path | None = None
+) -> tuple[Inputs, list[Rule]]:
     """Everything that can be wrong before something is measured: the data, the columns, the gates."""
-    inputs = read_inputs(items, options)
+    inputs = read_inputs(items, options, downloads)
     return inputs, rules_for(_modality(inputs), options.purpose, options.gates, profile=options.profile)
 
 
@@ -83,5 +90,5 @@ def _facts(items: Mapping[str, Input], inputs: Inputs, options: AuditOptions) ->
         "synthetic_rows": len(inputs.synthetic),
         "unit": "rows" if isinstance(inputs.train, Table) else "images",
         **prints,
-        "files": {name: str(item) for name, item in items.items() if not isinstance(item, pd.DataFrame)},
+        "files": {name: shown(item) for name, item in items.items() if not isinstance(item, pd.DataFrame)},
     }

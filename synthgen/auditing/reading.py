@@ -1,5 +1,6 @@
 """Train, synthetic and holdout of an audit, read alike: what a column is, is guessed from train unless it is said."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from synthgen.config import AuditOptions, ImageSource
 from synthgen.datasets import Data, ImageSet, Table
 from synthgen.errors import DataError, UsageError, name_list
 from synthgen.findings import Problem
-from synthgen.runs import read_json
+from synthgen.remote import address_of, is_elsewhere, local_copy, read_text, shown
+from synthgen.runs import Workspace
 from synthgen.sources import coerce_like, read
 from synthgen.sources.frames import read_frame_with_problems
 from synthgen.splitting import shared_groups
@@ -33,19 +35,34 @@ class Inputs:
     problems: list[Problem]
 
 
-def read_inputs(items: Mapping[str, Input], options: AuditOptions) -> Inputs:
+def read_inputs(items: Mapping[str, Input], options: AuditOptions, downloads: Path | None = None) -> Inputs:
     """Read `train`, `synthetic` and, if it is there, `holdout`.
+
+    Args:
+        downloads: folder for copies of what lies behind an address; None: that of the workspace in the environment.
 
     Raises:
         DataError: a file cannot be read, or the sets do not have the same columns or classes.
         UsageError: tables and images are mixed, or an option names a column that is not there.
     """
+    items = {name: _local(item, name, downloads) for name, item in items.items()}
     tables = {name: _is_table(item) for name, item in items.items()}
     odd = [name for name, is_table in tables.items() if is_table != tables["train"]]
     if odd:
         kinds = ("a table", "a set of images") if tables["train"] else ("a set of images", "a table")
         raise UsageError(f"train is {kinds[0]}, but {odd[0]} is {kinds[1]}", where=odd[0])
     return _tables(items, options) if tables["train"] else _images(items, options)
+
+
+def _local(item: Input, name: str, downloads: Path | None) -> Input:
+    if isinstance(item, pd.DataFrame):
+        return item
+    path = local_copy(item, downloads or Workspace.at().downloads)
+    made_up = 0 if name == "synthetic" else _made_up(path, item)
+    if made_up:
+        message = f"{name} {shown(item)!r} holds {made_up:,} synthetic images beside the real ones"
+        raise DataError(message, where=name, hint="copy its real-*.png, by class, and name that folder")
+    return path
 
 
 def _is_table(item: Input) -> bool:
@@ -106,17 +123,13 @@ def _images(items: Mapping[str, Input], options: AuditOptions) -> Inputs:
     given = [name for name in ("label", "ids", "drop", "protected", "secrets", "types") if getattr(options, name)]
     if given:
         raise UsageError(f"images have no columns, but {name_list(given)} was given", where=given[0])
-    sets = _on_one_scale({name: _image_set(Path(str(item)), name) for name, item in items.items()})
+    sets = _on_one_scale({name: _image_set(Path(str(item))) for name, item in items.items()})
     train = sets["train"]
     others = {name: _same_classes(other, train, name) for name, other in sets.items() if name != "train"}
     return Inputs(train, others["synthetic"], others.get("holdout"), [])
 
 
-def _image_set(path: Path, name: str) -> ImageSet:
-    made_up = _made_up(path)
-    if name != "synthetic" and made_up:
-        message = f"{name} {str(path)!r} holds {made_up:,} synthetic images beside the real ones"
-        raise DataError(message, where=name, hint="copy its real-*.png, by class, and name that folder")
+def _image_set(path: Path) -> ImageSet:
     data = read(ImageSource(kind="images", path=str(path)), seed=0).data
     assert isinstance(data, ImageSet)
     return data
@@ -138,12 +151,19 @@ def _shifted(data: ImageSet, offset: int) -> ImageSet:
     return replace(data, images=images, scan=None if data.scan is None else replace(data.scan, offset=offset))
 
 
-def _made_up(folder: Path) -> int:
+def _made_up(folder: Path, given: Path | str) -> int:
     """Synthetic images in a folder of an emitted dataset, as its manifest counts them; 0 without one."""
-    manifest = folder.parent / "manifest.json"
+    if not folder.is_dir():
+        return 0
     try:
-        return int(read_json(manifest)["parts"][folder.name]["synthetic"]) if folder.is_dir() else 0
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        # Beside the folder where it lies: a copy from an address stands alone.
+        text = (
+            read_text(f"{address_of(given).rstrip('/').rpartition('/')[0]}/manifest.json")
+            if is_elsewhere(given)
+            else (folder.parent / "manifest.json").read_text(encoding="utf-8")
+        )
+        return int(json.loads(text)["parts"][folder.name]["synthetic"])
+    except (DataError, OSError, ValueError, LookupError, TypeError, RecursionError):
         return 0  # none, or somebody else's file of that name
 
 

@@ -34,18 +34,18 @@ class AuditOutcome:
     seconds: float
 
 
-def run_audit(config: AuditConfig, directory: Path) -> AuditOutcome:
+def run_audit(config: AuditConfig, directory: Path, *, downloads: Path | None = None) -> AuditOutcome:
     """Audit the files and write config.yaml, run.json and the report into this folder; nothing is tracked."""
     started = time.monotonic()
-    report, material = _audited(config)
+    report, material = _audited(config, downloads)
     directory.mkdir(parents=True, exist_ok=True)
     run = Run.begin(directory, config, _config_hash(config))
     return _written(run, report, material, directory, _Origin(started, None))
 
 
-def check_audit(config: AuditConfig) -> None:
-    """Answer every mistake in data, columns and gates; measures and writes nothing."""
-    prepared(named_inputs(config.train, config.synthetic, config.holdout), config.options)
+def check_audit(config: AuditConfig, workspace: Workspace) -> None:
+    """Answer every mistake in data, columns and gates; measures nothing, and writes nothing but `downloads/`."""
+    prepared(named_inputs(config.train, config.synthetic, config.holdout), config.options, workspace.downloads)
 
 
 def run_tracked_audit(config: AuditConfig, workspace: Workspace, links: Mapping[str, str]) -> AuditOutcome:
@@ -58,7 +58,7 @@ def run_tracked_audit(config: AuditConfig, workspace: Workspace, links: Mapping[
     run = Run.create(workspace, config, _config_hash(config))
     mlflow_run_id = tracking.start(config, run, workspace, links)
     try:
-        report, material = _audited(config)
+        report, material = _audited(config, workspace.downloads)
         outcome = _written(run, report, material, run.directory / "report", _Origin(origin, mlflow_run_id))
     except BaseException as error:
         tracking.fail(run, workspace, mlflow_run_id, error)
@@ -69,7 +69,7 @@ def run_tracked_audit(config: AuditConfig, workspace: Workspace, links: Mapping[
     return outcome
 
 
-def audit_material(run: Run) -> Material:
+def audit_material(run: Run, workspace: Workspace) -> Material:
     """What the page of a finished audit needs, read again from the files that it audited.
 
     An audit keeps no copy of anybody's rows.
@@ -79,7 +79,8 @@ def audit_material(run: Run) -> Material:
     """
     raw = yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))
     config = parse_audit(raw)
-    inputs = read_inputs(named_inputs(config.train, config.synthetic, config.holdout), config.options)
+    items = named_inputs(config.train, config.synthetic, config.holdout)
+    inputs = read_inputs(items, config.options, workspace.downloads)
     record = run.record()
     sets = {"data": inputs.train, "synthetic": inputs.synthetic, "holdout": inputs.holdout}
     for name, data in sets.items():
@@ -96,8 +97,8 @@ class _Origin:
     mlflow_run_id: str | None
 
 
-def _audited(config: AuditConfig) -> tuple[Report, Material]:
-    return audit_data(config.train, config.synthetic, config.holdout, config.options)
+def _audited(config: AuditConfig, downloads: Path | None) -> tuple[Report, Material]:
+    return audit_data(config.train, config.synthetic, config.holdout, config.options, downloads=downloads)
 
 
 def _written(run: Run, report: Report, material: Material, folder: Path, origin: _Origin) -> AuditOutcome:

@@ -15,6 +15,7 @@ from synthgen.downstream.tables import table_bench
 from synthgen.downstream.training import measured, place_of
 from synthgen.errors import UsageError
 from synthgen.metrics.utility.controls import Gain
+from synthgen.remote import exists, is_address, local_copy, local_output, shown
 from synthgen.runs import Workspace, read_json, sha256_file, write_json
 from synthgen.tracking_downstream import Comparison, track_comparison
 
@@ -61,19 +62,19 @@ class DownstreamOutcome:
 
 
 def run_downstream(
-    dataset: Path,
+    dataset: Path | str,
     workspace: Workspace,
     *,
     seeds: int = DEFAULT_SEEDS,
-    output: Path | None = None,
+    output: Path | str | None = None,
     links: Mapping[str, str] | None = None,
 ) -> DownstreamOutcome:
     """Train, compare, track, register; a rerun of the same comparison goes on where it stopped, or trains nothing.
 
     Args:
-        dataset: an emitted dataset, or the run that emitted it.
+        dataset: an emitted dataset, or the run that emitted it; a folder, or an address such as `s3://`.
         seeds: paired trainings of each arm.
-        output: a folder to copy downstream.json and the chosen classifier to.
+        output: a folder or address to copy downstream.json and the chosen classifier to.
         links: tags for the tracked run.
 
     Raises:
@@ -81,7 +82,7 @@ def run_downstream(
         DataError, IntegrityError: see `read_material`.
     """
     started = time.monotonic()
-    material = check_downstream(dataset, seeds, output)
+    material = check_downstream(dataset, workspace, seeds, output)
     manifest = sha256_file(material.folder / "manifest.json")
     built = workspace.build(
         "downstream", {"manifest": manifest, "seeds": seeds}, lambda out: _compare(material, seeds, out)
@@ -96,19 +97,23 @@ def run_downstream(
     comparison = replace(comparison, tags={**comparison.tags, **(links or {})})
     outcome = replace(outcome, **asdict(track_comparison(comparison, workspace)))
     if output is not None:
-        outcome = replace(outcome, model_dir=str(output / "model"))
-        shutil.copytree(built.directory / "model", output / "model")
-        write_json(output / "downstream.json", asdict(outcome))
+        outcome = replace(outcome, model_dir=f"{shown(output)}/model")
+        with local_output(output) as folder:
+            shutil.copytree(built.directory / "model", folder / "model")
+            write_json(folder / "downstream.json", asdict(outcome))
     return outcome
 
 
-def check_downstream(dataset: Path, seeds: int, output: Path | None) -> Material:
+def check_downstream(
+    dataset: Path | str, workspace: Workspace, seeds: int, output: Path | str | None = None
+) -> Material:
     """The material, with every mistake answered before anything is trained."""
     if seeds < 2:
         raise UsageError(f"--seeds is {seeds}; an interval needs at least 2", where="--seeds")
-    if output is not None and (output / "model").exists():
-        raise UsageError(f"{output / 'model'} exists already", where=str(output), hint="choose another folder with -o")
-    return read_material(dataset)
+    model = None if output is None else f"{shown(output)}/model"
+    if model is not None and (exists(model) if is_address(model) else Path(model).exists()):
+        raise UsageError(f"{model} exists already", where=shown(str(output)), hint="choose another folder with -o")
+    return read_material(local_copy(dataset, workspace.downloads))
 
 
 def _compare(material: Material, seeds: int, out: Path) -> None:

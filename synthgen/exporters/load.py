@@ -15,6 +15,8 @@ from synthgen.exporters.images import INDEX_NAME, read_npz
 from synthgen.exporters.tables import read_csv
 from synthgen.findings import Verdict
 from synthgen.manifests import verify_manifest
+from synthgen.remote import local_copy
+from synthgen.runs import Workspace
 
 if TYPE_CHECKING:
     from synthgen.exporters.torch_data import LabelledImages, LabelledTensors
@@ -40,7 +42,8 @@ def load_dataset(
     """One part of an emitted dataset, its files verified; warns when the dataset did not pass its audit.
 
     Args:
-        path: the dataset's folder, or the folder of the run that emitted it.
+        path: the dataset's folder, or the folder of the run that emitted it. Either may be an address such as
+            `s3://`: it is copied to the workspace that SYNTHGEN_WORKSPACE names, or ./synthgen-workspace.
         kind: "pandas": a DataFrame of the rows, or of path, label, split and synthetic for images;
             "torch": a torch Dataset of (float32 features, class index), with `.classes`, `.targets`, `.synthetic` and
             `.weights`; "monai": a Dataset of dictionaries with `image`, `label` and `synthetic`.
@@ -49,10 +52,11 @@ def load_dataset(
     Raises:
         IntegrityError: a file is not what the manifest says.
         UsageError: kind or split is not known, or the folder holds no dataset.
+        DataError: nothing can be read at the address, or the run emitted no dataset.
     """
     if kind not in KINDS:
         raise UsageError(unknown_name("kind", kind, KINDS), where="load_dataset")
-    with verified_dataset(Path(path)) as (folder, manifest):
+    with verified_dataset(local_copy(path, Workspace.at().downloads)) as (folder, manifest):
         if split not in manifest["parts"]:
             raise UsageError(unknown_name("split", split, manifest["parts"]), where=str(folder))
         _warn_unless_passed(manifest, folder)

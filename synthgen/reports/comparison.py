@@ -10,6 +10,7 @@ import yaml
 from synthgen.errors import UsageError
 from synthgen.findings import Finding, Report, Verdict
 from synthgen.redaction import redacted
+from synthgen.remote import local_copy
 from synthgen.reports.gate_rows import finding_row
 from synthgen.reports.words import SYMBOLS, TONES, question_of, words_of
 from synthgen.runs import Run, Workspace, find_run, read_json
@@ -89,14 +90,15 @@ def _cell_json(cell: Cell) -> dict[str, Any] | None:
 
 
 def load_side(workspace: Workspace, name: str) -> Side:
-    """The run of that id or folder; the folder of a report will do.
+    """The run of that id, folder or address; the folder of a report, or the one around it, will do.
 
     Raises:
         UsageError: there is no such run, or it has no report.
     """
-    folder = Path(name)
-    if (folder / "report.json").exists() and not (folder / "run.json").exists():
-        return Side(folder.absolute().name, Report.from_json(read_json(folder / "report.json")), {})
+    folder = local_copy(name, workspace.downloads)
+    for place in (folder, folder / "report"):
+        if (place / "report.json").exists() and not (folder / "run.json").exists():
+            return Side(folder.absolute().name, Report.from_json(read_json(place / "report.json")), {})
     run = find_run(workspace, name)
     config = yaml.safe_load((run.directory / "config.yaml").read_text(encoding="utf-8"))
     return Side(f"{run.record()['name']} {run.id}", finished_report(run), config)

@@ -198,7 +198,7 @@ def test_what_cannot_be_compared_is_told_before_training(
         with (target / "valid.parquet").open("ab") as file:
             file.write(b"x")
     with pytest.raises(error, match=message):
-        check_downstream(target, change.get("seeds", 5), None)
+        check_downstream(target, Workspace(tmp_path), change.get("seeds", 5))
 
 
 def test_a_damaged_classifier_is_named(outcome: DownstreamOutcome, tmp_path: Path) -> None:
