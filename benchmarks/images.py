@@ -39,15 +39,16 @@ from synthgen.metrics.image_classifier import JUDGE, fit_classifier, in_batches,
 from synthgen.sources import read
 from synthgen.splitting import split
 from synthgen.stats import named_rng
+from synthgen.synthesizers import descent
 from synthgen.synthesizers.image_gan import ImageGan
 
 # Path below the data folder, and the edge lengths to train at; None keeps the file's.
 DATASETS: Mapping[str, tuple[str, Sequence[int | None]]] = {
     "fashion_mnist_12k": ("fashion_mnist_12k/fashion_mnist_12k.npz", (None,)),
     "pneumoniamnist": ("pneumoniamnist/pneumoniamnist.npz", (None,)),
-    "sign_digits64": ("sign_digits64", (32, 64)),
-    "wbc_tecom": ("wbc_tecom/images", (32,)),
-    "adrenalmnist3d": ("adrenalmnist3d_64/adrenalmnist3d_64.npz", (16, 28)),
+    "sign_digits64": ("sign_digits64", (32, 64, 128)),
+    "wbc_tecom": ("wbc_tecom/images", (32, 128)),
+    "adrenalmnist3d": ("adrenalmnist3d_64/adrenalmnist3d_64.npz", (16, 28, 64)),
 }
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "ours": {},
@@ -55,6 +56,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "dcgan-wgan-gp": {"architecture": "dcgan", "loss": "wasserstein", "penalty": "gp", "discriminator_steps": 2},
     **{loss: {"loss": loss} for loss in LOSSES if loss != "relativistic"},
     **{name: {"architecture": name} for name in ARCHITECTURES if name != "dcgan"},
+    "pixels": {"space": "pixels"},
+    "latent": {"space": "latent"},
 }
 METRICS = ("frechet_ratio", "class_agreement", "coverage", "near_copies")
 MOST_IMAGES = 5_000
@@ -184,7 +187,7 @@ def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Dra
     """An arm of the registry."""
     config = ImageGanConfig(kind="image-gan", budget_minutes=seconds / 60, **ARMS[arm])
     # The budget of CPU time: a busy machine takes longer, and trains as much.
-    training.time = SimpleNamespace(monotonic=time.process_time)
+    training.time = descent.time = SimpleNamespace(monotonic=time.process_time)
     before = time.process_time()
     gan = ImageGan(config).fit(splits.train, splits.valid, np.random.default_rng(seed))
     cpu_s = time.process_time() - before

@@ -278,6 +278,7 @@ class CtganLibraryConfig(_Trained):
 class ImageGanConfig(_Trained):
     """Class-conditional image GAN on MONAI's blocks. What is "auto" or null follows from the loss, size and device.
 
+    `space`: what both networks work on, `latent` = maps of an autoencoder that 30 % of the budget trains first.
     `augmentation`: what the discriminator may see changed while it overfits. `class_ramp_images`: shown until the class
     signal is at full strength. `grow_images`: shown until a progressive architecture is whole; null = half the budget.
     `init_from`: a saved model or a run to go on from, with the lowest `freeze` layers of its discriminator kept as is.
@@ -291,6 +292,7 @@ class ImageGanConfig(_Trained):
     penalty_gamma: Annotated[float, Field(ge=0, le=1000)] | None = None
     penalty_every: Annotated[int, Field(ge=1, le=64)] | None = None
     architecture: ArchitectureName | Literal["auto"] = "auto"
+    space: Literal["auto", "pixels", "latent"] = "auto"
     conditioning: Literal["class", "none"] = "class"
     width: Annotated[int, Field(ge=4, le=256)] = 16
     latent: Annotated[int, Field(ge=2, le=1024)] = 64

@@ -14,7 +14,7 @@ class Batches:
     """Images to draw from.
 
     Attributes:
-        images: uint8 or uint16 [n, c, *size]; one byte or two per value, scaled only after the gather.
+        images: [n, c, *size], one byte or two per value, scaled only after the gather; float32 for maps.
         codes: int64 [n].
         cumulative: float64 [n], cumulative probability of each image, 1 at the end.
         low, high: pixel values that become -1 and 1.

@@ -39,13 +39,14 @@ class Generator(nn.Module):
         self.latent = int(self.body.latent)  # type: ignore[arg-type]  # an attribute of a module is anything
 
     def forward(self, latent: Tensor, codes: Tensor) -> Tensor:
-        """latent: float [n, `latent`]; codes: int64 [n] -> float [n, c, *size] in [-1, 1]."""
+        """latent: float [n, `latent`]; codes: int64 [n] -> float [n, c, *size], in [-1, 1] unless they are maps."""
         label = latent.new_empty(len(latent), 0)
         if self.embedding is not None:
             # Scaled so that an element of the class vector is as large as one of z.
             label = functional.normalize(self.embedding(codes), dim=1) * math.sqrt(CLASS_FEATURES)
             label = label * self.phase.class_share
-        return torch.tanh(cropped(self.body(latent, label), self.spec.size))
+        images = cropped(self.body(latent, label), self.spec.size)
+        return torch.tanh(images) if self.spec.maps is None else images
 
     def enter(self, phase: Phase) -> None:
         """Go on with this phase."""

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from synthgen.gan.autoencoder import MapGenerator
 from synthgen.gan.networks import Generator
 
 _CLASSES, _PER_CLASS = 10, 6
@@ -39,7 +40,7 @@ class Album:
         return cls(directory, latent.repeat(len(some), 1), torch.tensor(some).repeat_interleave(_PER_CLASS))
 
     @torch.no_grad()
-    def keep(self, average: Generator, images: int) -> None:
+    def keep(self, average: Generator | MapGenerator, images: int) -> None:
         """Write the grid after so many training images.
 
         Args:

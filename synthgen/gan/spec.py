@@ -21,6 +21,33 @@ Stride = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class MapSpec:
+    """The maps that an autoencoder makes of images.
+
+    Attributes:
+        size: pixels along each spatial axis of an image, (h, w) or (d, h, w).
+        channels: of an image.
+        factor: pixels along each axis for one place of the map; even.
+        depth: numbers at each place.
+        width: channels of the autoencoder at twice the map's size; twice as many at the map's.
+    """
+
+    size: tuple[int, ...]
+    channels: int
+    factor: int
+    depth: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{' x '.join(map(str, self.size))} px and {self.channels} channels"
+
+    @property
+    def map_size(self) -> tuple[int, ...]:
+        """Places along each spatial axis."""
+        return tuple(-(-length // self.factor) for length in self.size)
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """What the two networks look like.
 
@@ -30,6 +57,7 @@ class NetworkSpec:
         width: of the generator at full resolution, in channels; doubled at each halving, up to 256.
         latent: length of z.
         is_conditional: whether the networks are told the class.
+        maps: what the networks work on in place of images; None for images.
     """
 
     size: tuple[int, ...]
@@ -39,6 +67,12 @@ class NetworkSpec:
     width: int
     latent: int
     is_conditional: bool = True
+    maps: MapSpec | None = None
+
+    @property
+    def space(self) -> str:
+        """What the networks work on, for a person."""
+        return "pixels" if self.maps is None else f"latent, from {self.maps}"
 
     @property
     def dim(self) -> int:

@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
 from synthgen.errors import ModelError
+from synthgen.gan.autoencoder import Autoencoder, MapGenerator
 from synthgen.gan.networks import Discriminator, Generator
-from synthgen.gan.spec import NetworkSpec
+from synthgen.gan.spec import MapSpec, NetworkSpec
 from synthgen.runs import sha256_file
 from synthgen.scans import Scan
 from synthgen.synthesizers.model_files import read_model, write_model
 
-_DISCRIMINATOR = "discriminator.safetensors"
+_DISCRIMINATOR, _AUTOENCODER = "discriminator.safetensors", "autoencoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class FittedGan:
     Attributes:
         generator: the moving average, in evaluation mode.
         discriminator: as training left it; it judges, and a training on other images may go on from it.
+        autoencoder: what makes images of what the generator makes; None when that is images.
         start: what came of the earlier model that a warm start was to begin with; empty without one.
     """
 
@@ -74,12 +77,18 @@ class FittedGan:
     generator: Generator
     discriminator: Discriminator
     history: Sequence[dict[str, float]]
+    autoencoder: Autoencoder | None = None
     start: str = ""
+
+    @property
+    def decoder(self) -> Generator | MapGenerator:
+        """What makes images."""
+        return MapGenerator(self.generator, self.autoencoder) if self.autoencoder else self.generator
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights."""
         digest = hashlib.sha256()
-        for network in (self.generator, self.discriminator):
+        for network in filter(None, (self.generator, self.discriminator, self.autoencoder)):
             for name, value in network.state_dict().items():
                 digest.update(name.encode())
                 digest.update(value.cpu().contiguous().numpy().tobytes())
@@ -87,10 +96,11 @@ class FittedGan:
 
 
 def write_gan(gan: FittedGan, directory: Path) -> None:
-    """Write synthesizer.json, model.safetensors and discriminator.safetensors."""
+    """Write synthesizer.json, model.safetensors, discriminator.safetensors and, for maps, autoencoder.safetensors."""
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.cpu().contiguous() for name, value in gan.discriminator.state_dict().items()}
-    save_file(weights, directory / _DISCRIMINATOR)
+    beside = {"discriminator_sha256": _write_weights(gan.discriminator, directory / _DISCRIMINATOR)}
+    if gan.autoencoder is not None:
+        beside["autoencoder_sha256"] = _write_weights(gan.autoencoder, directory / _AUTOENCODER)
     meta = {
         "kind": gan.config.kind,
         "config": gan.config.model_dump(),
@@ -98,7 +108,7 @@ def write_gan(gan: FittedGan, directory: Path) -> None:
         "data": asdict(gan.facts),
         "history": gan.history,
         **({"start": gan.start} if gan.start else {}),
-        "discriminator_sha256": sha256_file(directory / _DISCRIMINATOR),
+        **beside,
     }
     write_model(directory, meta, {name: value.cpu().numpy() for name, value in gan.generator.state_dict().items()})
 
@@ -111,26 +121,40 @@ def read_gan(directory: Path, device: torch.device) -> FittedGan:
     """
     meta, arrays = read_model(directory)
     try:
-        if meta["discriminator_sha256"] != sha256_file(directory / _DISCRIMINATOR):
-            raise ValueError(f"{_DISCRIMINATOR} differs from its SHA-256")
         spec = spec_of(meta["network"])
-        generator, discriminator = _empty(spec)
+        generator, discriminator, autoencoder = _empty(spec)
         generator.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        discriminator.load_state_dict(load_file(directory / _DISCRIMINATOR))
-        for network in (generator, discriminator):
+        discriminator.load_state_dict(_read_weights(directory / _DISCRIMINATOR, meta["discriminator_sha256"]))
+        if autoencoder is not None:
+            autoencoder.load_state_dict(_read_weights(directory / _AUTOENCODER, meta["autoencoder_sha256"]))
+        for network in filter(None, (generator, discriminator, autoencoder)):
             network.to(device).eval().requires_grad_(False)
         config = ImageGanConfig.model_validate(meta["config"])
-        return FittedGan(config, Facts.restore(meta["data"]), generator, discriminator, meta["history"])
+        return FittedGan(config, Facts.restore(meta["data"]), generator, discriminator, meta["history"], autoencoder)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"saved image GAN cannot be rebuilt: {error}", where=str(directory)) from None
 
 
 def spec_of(saved: Mapping[str, Any]) -> NetworkSpec:
     """From the JSON that `asdict` makes of it."""
-    return NetworkSpec(**{**saved, "size": tuple(saved["size"])})
+    maps = saved.get("maps")
+    maps = maps and MapSpec(**{**maps, "size": tuple(maps["size"])})
+    return NetworkSpec(**{**saved, "size": tuple(saved["size"]), "maps": maps})
 
 
-def _empty(spec: NetworkSpec) -> tuple[Generator, Discriminator]:
+def _write_weights(network: nn.Module, path: Path) -> str:
+    """The hash of the file."""
+    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, path)
+    return sha256_file(path)
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    if sha256 != sha256_file(path):
+        raise ValueError(f"{path.name} differs from its SHA-256")
+    return load_file(path)
+
+
+def _empty(spec: NetworkSpec) -> tuple[Generator, Discriminator, Autoencoder | None]:
     # Initial weights are overwritten, but drawing them would move the global random state.
     with torch.random.fork_rng(devices=[]):
-        return Generator(spec), Discriminator(spec)
+        return Generator(spec), Discriminator(spec), Autoencoder(spec.maps) if spec.maps else None

@@ -14,6 +14,7 @@ from synthgen.config import ArchitectureName, AugmentationName, ImageGanConfig
 from synthgen.datasets import Data, ImageSet, Labels
 from synthgen.errors import ConfigError, ModelError
 from synthgen.gan.augment import ALWAYS_SAFE, Policy
+from synthgen.gan.autoencoder import Autoencoder, MapGenerator, encoded
 from synthgen.gan.batches import Batches
 from synthgen.gan.pictures import Album
 from synthgen.gan.spec import NetworkSpec
@@ -24,6 +25,7 @@ from synthgen.stats import FloatArray
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
+from synthgen.synthesizers.image_maps import Material, map_spec, safe_on_maps, with_maps
 from synthgen.synthesizers.image_transfer import difference, require_fit, source_of, start_from
 from synthgen.synthesizers.protocol import Synthesizer
 
@@ -56,8 +58,9 @@ class ImageGan:
         safe_augmentation(self.config, train)
         device = best_device()
         source = source_of(self.config, device)
+        spec = network_spec(train, self.config, device, source)
         if source is not None:
-            require_fit(source, network_spec(train, self.config, device, source), self.config.freeze)
+            require_fit(source, spec, self.config.freeze)
 
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
         """Trains until the budget is used up.
@@ -74,19 +77,23 @@ class ImageGan:
         self.check(train)
         facts, seed, device = Facts.of(train), int(rng.integers(2**63)), best_device()
         source = self._source(train, device)
+        held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
+        batches, key = Batches.of(train, facts.pixel_range, device), _checkpoint_key(train, self.config, seed, source)
         state = self._initial_state(train, source, seed, device)
+        material = Material(batches, held_out, self.config, key)
+        if state.generator.spec.maps is not None:
+            material = with_maps(material, state.generator.spec.maps, source, seed=seed, checkpoint=checkpoint)
         keep = None
         if checkpoint:
-            key = _checkpoint_key(train, self.config, seed, source)
-            load_checkpoint(state, checkpoint, key)
+            load_checkpoint(state, checkpoint, material.key)
             album = Album.of(checkpoint / "pictures", state.average, list(facts.learned.values()))
-            keep = partial(_keep, directory=checkpoint, key=key, album=album)
-        held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
-        batches = Batches.of(train, facts.pixel_range, device)
+            keep = partial(_keep, directory=checkpoint, key=material.key, album=album, autoencoder=material.autoencoder)
         with suitable_threads(state.generator.spec.size, device):
-            train_gan(state, batches, held_out, self.config, keep)
-        discriminator = state.discriminator.eval().requires_grad_(False)
-        self._gan = FittedGan(self.config, facts, state.average, discriminator, state.history, self._start)
+            train_gan(state, material.batches, material.held_out, material.config, keep)
+        discriminator, history = state.discriminator.eval().requires_grad_(False), [*material.history, *state.history]
+        self._gan = FittedGan(
+            self.config, facts, state.average, discriminator, history, material.autoencoder, self._start
+        )
         return self
 
     def _source(self, train: ImageSet, device: torch.device) -> FittedGan | None:
@@ -102,7 +109,7 @@ class ImageGan:
         self, train: ImageSet, source: FittedGan | None, seed: int, device: torch.device
     ) -> TrainingState:
         spec = network_spec(train, self.config, device, source)
-        policy = Policy(kinds=safe_augmentation(self.config, train))
+        policy = Policy(kinds=safe_augmentation(self.config, train) if spec.maps is None else safe_on_maps(self.config))
         state = TrainingState.initial(spec, self.config, policy=policy, seed=seed, device=device)
         if source is not None:
             start_from(state, source, train.classes)
@@ -113,7 +120,7 @@ class ImageGan:
         """Images of the labels asked for; without labels, of classes as frequent as in train."""
         fitted = self._fitted()
         codes = asked_codes(n, labels, fitted.facts, rng)
-        return drawn(fitted.generator, codes, fitted.facts, rng)
+        return drawn(fitted.decoder, codes, fitted.facts, rng)
 
     @torch.no_grad()
     def realism(self, data: Data) -> FloatArray:
@@ -125,6 +132,8 @@ class ImageGan:
         fitted = self._fitted()
         assert isinstance(data, ImageSet)
         batches = Batches.of(data, fitted.facts.pixel_range, best_device())
+        if fitted.autoencoder is not None:
+            batches = encoded(batches, fitted.autoencoder)
         logits = [
             fitted.discriminator(batches.scaled(index), batches.codes[index])
             for index in torch.split(torch.arange(len(data)), _JUDGED_AT_ONCE)
@@ -132,7 +141,7 @@ class ImageGan:
         return np.asarray(torch.cat(logits).double().cpu())
 
     def save(self, directory: Path) -> None:
-        """Write synthesizer.json, model.safetensors and discriminator.safetensors."""
+        """Write synthesizer.json and the weights of each network; see `write_gan`."""
         write_gan(self._fitted(), directory)
 
     @classmethod
@@ -170,19 +179,21 @@ def network_spec(
     automatic: ArchitectureName = "dcgan" if device.type == "cpu" else "residual"
     if source is not None:
         automatic = source.generator.spec.architecture
+    maps = map_spec(train, config, source)
     return NetworkSpec(
-        size=tuple(train.images.shape[2:]),
-        channels=train.images.shape[1],
+        size=maps.map_size if maps else tuple(train.images.shape[2:]),
+        channels=maps.depth if maps else train.images.shape[1],
         classes=len(train.classes),
         architecture=automatic if config.architecture == "auto" else config.architecture,
         width=config.width,
         latent=config.latent,
         is_conditional=config.conditioning == "class",
+        maps=maps,
     )
 
 
-def _keep(state: TrainingState, *, directory: Path, key: str, album: Album) -> None:
-    album.keep(state.average, state.images)
+def _keep(state: TrainingState, *, directory: Path, key: str, album: Album, autoencoder: Autoencoder | None) -> None:
+    album.keep(MapGenerator(state.average, autoencoder) if autoencoder else state.average, state.images)
     save_checkpoint(state, directory, key)
 
 

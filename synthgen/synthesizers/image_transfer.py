@@ -14,6 +14,7 @@ from synthgen.synthesizers.image_files import FittedGan, read_gan
 
 # What has to be equal, and how the configuration of this run can make it so.
 _SAME: Mapping[str, str] = {
+    "space": "set synthesizer.space to the same, and source.size where images are read at another size",
     "size": "source.size reads images at another size",
     "channels": "source.channels reads grey or RGB",
     "architecture": "leave synthesizer.architecture out, then it is taken over",

@@ -1,58 +1,27 @@
 """The class-conditional variational autoencoder of images as a synthesizer."""
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from synthgen import progress
 from synthgen.config import ImageVaeConfig
 from synthgen.datasets import Data, ImageSet, Labels
-from synthgen.errors import ModelError, TrainingError
+from synthgen.errors import ModelError
 from synthgen.gan.batches import Batches
 from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.vae import ConditionalVae, bound
+from synthgen.synthesizers.descent import Course, Descent
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, spec_of
 from synthgen.synthesizers.model_files import read_model, write_model
-from synthgen.synthesizers.training_file import Parts, restore_training, save_training
-
-_TICKS = 50
-_NUMBERS = ("step", "seconds", "history")
-
-
-@dataclass
-class _State:
-    """Everything that changes while training.
-
-    Attributes:
-        seconds: wall time trained so far, over all resumes.
-    """
-
-    network: ConditionalVae
-    optimizer: torch.optim.Adam
-    rng: torch.Generator
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def parts(self) -> Parts:
-        return Parts({"network": self.network}, {"optimizer": self.optimizer}, {})
-
-    def share(self, config: ImageVaeConfig) -> float:
-        """Of the budget that is used up: of steps when they are limited, else of minutes."""
-        if config.budget_steps:
-            return min(1.0, self.step / config.budget_steps)
-        return min(1.0, self.seconds / (60 * config.budget_minutes))
 
 
 class ImageVae:
@@ -77,15 +46,16 @@ class ImageVae:
         """
         assert isinstance(train, ImageSet)
         facts, seed, device = Facts.of(train), int(rng.integers(2**63)), best_device()
-        state = _initial(_spec(train, self.config), self.config, seed, device)
+        make = partial(ConditionalVae, _spec(train, self.config))
+        state = Descent.initial(make, self.config.learning_rate, seed, device)
         settings = self.config.model_dump_json(exclude={"budget_minutes", "budget_steps"})
         key = " ".join([str(seed), train.fingerprint(), settings])
-        for name, number in (restore_training(state.parts, state.rng, checkpoint, key=key) or {}).items():
-            if name in _NUMBERS:
-                setattr(state, name, number)
-        keep = partial(_keep, directory=checkpoint, key=key)
+        state.restore(checkpoint, key)
+        course = Course(
+            _loss, "loss", self.config.batch_size, self.config.budget_steps, 60 * self.config.budget_minutes
+        )
         with suitable_threads(train.images.shape[2:], device):
-            _train(state, Batches.of(train, facts.pixel_range, device), self.config, keep)
+            state.follow(course, Batches.of(train, facts.pixel_range, device), checkpoint, key)
         self._network, self._facts = state.network.eval().requires_grad_(False), facts
         self._history = state.history
         return self
@@ -127,58 +97,12 @@ def _spec(train: ImageSet, config: ImageVaeConfig) -> NetworkSpec:
     return NetworkSpec(tuple(size), channels, len(train.classes), "dcgan", config.width, config.latent)
 
 
-def _empty(spec: NetworkSpec, seed: int = 0) -> ConditionalVae:
+def _empty(spec: NetworkSpec) -> ConditionalVae:
+    # Initial weights are overwritten, but drawing them would move the global random state.
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
         return ConditionalVae(spec)
 
 
-def _initial(spec: NetworkSpec, config: ImageVaeConfig, seed: int, device: torch.device) -> _State:
-    network = _empty(spec, seed).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, fused=True)
-    return _State(network, optimizer, torch.Generator(device).manual_seed(seed))
-
-
-def _train(state: _State, batches: Batches, config: ImageVaeConfig, keep: Callable[[_State], None]) -> None:
-    started, share, device = time.monotonic() - state.seconds, state.share(config), state.rng.device
-    losses = torch.zeros((), device=device)
-    since = state.step
-    while share < 1:
-        images, codes = batches.draw(config.batch_size, state.rng)
-        noise = torch.randn(len(codes), state.network.latent, device=device, generator=state.rng)
-        loss = bound(state.network, images, codes, noise)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
-        state.optimizer.step()
-        losses += loss.detach()
-        state.step, state.seconds = state.step + 1, time.monotonic() - started
-        last, share = share, state.share(config)
-        if int(last * _TICKS) == int(share * _TICKS):
-            continue
-        mean = float(losses / (state.step - since))
-        losses.zero_()
-        since = state.step
-        if not math.isfinite(mean):
-            message = f"training diverged at step {state.step}: the loss is no longer a number"
-            raise TrainingError(message, where="synthesizer.learning_rate", hint="lower it")
-        state.history.append({"step": state.step, "seconds": state.seconds, "loss": mean})
-        progress.report(_tick(state, config, share, mean))
-        keep(state)
-
-
-def _tick(state: _State, config: ImageVaeConfig, share: float, loss: float) -> progress.Tick:
-    return progress.Tick(
-        stage="fit",
-        unit="step",
-        done=state.step,
-        total=config.budget_steps,
-        share=share,
-        rate=state.step / max(state.seconds, 1e-9),
-        seconds_left=state.seconds * (1 - share) / share,
-        numbers={"loss": loss},
-    )
-
-
-def _keep(state: _State, *, directory: Path | None, key: str) -> None:
-    numbers = {name: getattr(state, name) for name in _NUMBERS}
-    save_training(state.parts, state.rng, numbers, directory, key=key)
+def _loss(network: ConditionalVae, images: Tensor, codes: Tensor, rng: torch.Generator) -> Tensor:
+    noise = torch.randn(len(codes), network.latent, device=rng.device, generator=rng)
+    return bound(network, images, codes, noise)

@@ -52,9 +52,13 @@ class Parts:
             network.load_state_dict(below(f"{name}.", saved))
         for name, optimizer in self.optimizers.items():
             slots: dict[int, dict[str, Tensor]] = {}
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             for key, tensor in below(f"{name}.", saved).items():
                 number, slot = key.split(".")
-                slots.setdefault(int(number), {})[slot] = tensor.clone()
+                like = parameters[int(number)]
+                # Fused Adam walks over memory: moments must lie there as the parameter does.
+                same = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor.clone()
+                slots.setdefault(int(number), {})[slot] = same
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 

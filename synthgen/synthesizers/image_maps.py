@@ -1,0 +1,136 @@
+"""Where the image GAN works: on pixels, or on the maps of an autoencoder that part of the budget trains first."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from synthgen.config import AugmentationName, ImageGanConfig
+from synthgen.datasets import ImageSet
+from synthgen.errors import ConfigError
+from synthgen.gan.autoencoder import Autoencoder, encoded, reconstruction_loss
+from synthgen.gan.batches import Batches
+from synthgen.gan.spec import MapSpec
+from synthgen.gan.training import suitable_threads
+from synthgen.synthesizers.descent import Course, Descent
+from synthgen.synthesizers.image_files import FittedGan
+
+# Of the budget, for the autoencoder.
+_SHARE = 0.3
+_BATCH = 8
+_FACTOR, _DEPTH, _WIDTH = 4, 4, 16
+# The edge of the smallest map that has something to double.
+_SMALLEST_MAP = 4
+# A moved map is the map of a moved image; brightness, contrast and mirroring have no such counterpart.
+_SAFE_ON_MAPS: Sequence[AugmentationName] = ("translation",)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a GAN learns from.
+
+    Attributes:
+        batches, held_out: images, or their maps.
+        config: with the budget that is left.
+        key: identity of the training.
+        autoencoder: what made the maps; None for images.
+        history: of the autoencoder's training.
+    """
+
+    batches: Batches
+    held_out: Batches | None
+    config: ImageGanConfig
+    key: str
+    autoencoder: Autoencoder | None = None
+    history: Sequence[dict[str, float]] = ()
+
+    def mapped(
+        self, autoencoder: Autoencoder, history: Sequence[dict[str, float]], config: ImageGanConfig
+    ) -> "Material":
+        """The maps of these images."""
+        held_out = encoded(self.held_out, autoencoder) if self.held_out else None
+        # A GAN goes on only with the maps that it has learned.
+        key = f"{self.key} {_fingerprint(autoencoder)}"
+        return Material(encoded(self.batches, autoencoder), held_out, config, key, autoencoder, history)
+
+
+def map_spec(train: ImageSet, config: ImageGanConfig, source: FittedGan | None) -> MapSpec | None:
+    """The maps of these images; None where the GAN works on pixels.
+
+    Raises:
+        ConfigError: the images are too small for maps, or an augmentation is for pixels.
+    """
+    if not _uses_maps(config, source):
+        return None
+    channels, *size = train.images.shape[1:]
+    if min(size) < _SMALLEST_MAP * _FACTOR:
+        message = (
+            f"space is latent, but an edge of the images has {min(size)} px, and {_SMALLEST_MAP * _FACTOR} are needed"
+        )
+        raise ConfigError(message, where="synthesizer.space", hint="space: pixels")
+    if config.augmentation != "auto" and not set(config.augmentation) <= set(_SAFE_ON_MAPS):
+        message = (
+            f"augmentation names {', '.join(config.augmentation)}, but maps of an autoencoder take translation alone"
+        )
+        raise ConfigError(message, where="synthesizer.augmentation", hint="leave it out, or space: pixels")
+    return MapSpec(tuple(size), channels, _FACTOR, _DEPTH, _WIDTH)
+
+
+def with_maps(
+    images: Material, spec: MapSpec, source: FittedGan | None, *, seed: int, checkpoint: Path | None
+) -> Material:
+    """The maps of the source's autoencoder, or of one that part of the budget trains, from its checkpoint on."""
+    if source is not None and source.autoencoder is not None:
+        return images.mapped(source.autoencoder, [], images.config)
+    steps, seconds, rest = _divided(images.config)
+    device, folder = images.batches.codes.device, checkpoint and checkpoint / "autoencoder"
+    state = Descent.initial(partial(Autoencoder, spec), images.config.learning_rate, seed, device)
+    state.restore(folder, images.key)
+    # One that is ready stays as it is, lest the GAN's maps change below it when a longer budget goes on.
+    if not state.is_finished:
+        course = Course(_loss, "reconstruction_error", _BATCH, steps, seconds, unit="autoencoder step")
+        with suitable_threads(spec.size, device):
+            state.follow(course, images.batches, folder, images.key)
+    autoencoder = state.network.eval().requires_grad_(False)
+    autoencoder.standardise(images.batches)
+    return images.mapped(autoencoder, state.history, rest)
+
+
+def safe_on_maps(config: ImageGanConfig) -> Sequence[AugmentationName]:
+    """What may be done to a map."""
+    return _SAFE_ON_MAPS if config.augmentation == "auto" else config.augmentation
+
+
+def _uses_maps(config: ImageGanConfig, source: FittedGan | None) -> bool:
+    """As configured; else as the model to go on from does."""
+    if config.space == "auto" and source is not None:
+        return source.autoencoder is not None
+    return config.space == "latent"
+
+
+def _fingerprint(autoencoder: Autoencoder) -> str:
+    digest = hashlib.sha256()
+    for name, weight in autoencoder.state_dict().items():
+        digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _loss(network: Autoencoder, images: Tensor, codes: Tensor, rng: torch.Generator) -> Tensor:
+    return reconstruction_loss(network, images, rng)
+
+
+def _divided(config: ImageGanConfig) -> tuple[int | None, float, ImageGanConfig]:
+    """Steps (None without a limit) and seconds for the autoencoder, and the configuration with the rest."""
+    rest: dict[str, float] = {"budget_minutes": config.budget_minutes * (1 - _SHARE)}
+    limits = []
+    if config.budget_steps:
+        limits.append(max(1, round(_SHARE * config.budget_steps)))
+        rest["budget_steps"] = max(1, config.budget_steps - limits[-1])
+    if config.budget_images:
+        limits.append(max(1, round(_SHARE * config.budget_images / _BATCH)))
+        rest["budget_images"] = max(1, config.budget_images - limits[-1] * _BATCH)
+    return min(limits, default=None), 60 * config.budget_minutes * _SHARE, config.model_copy(update=rest)
