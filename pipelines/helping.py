@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from synthgen.errors import UsageError
+from synthgen.errors import TrainingError, UsageError
 
 
 def is_helper() -> bool:
@@ -17,10 +17,10 @@ def is_helper() -> bool:
 
 def help_out() -> int:
     """Train beside the first process until it has no more to do, or is gone."""
-    from synthgen.synthesizers.team import help_out as follow
+    from synthgen.synthesizers.assisting import help_out as follow
 
     # The first process is gone: it has said why.
-    with suppress(RuntimeError, KeyboardInterrupt):
+    with suppress(RuntimeError, TrainingError, KeyboardInterrupt):
         follow()
         return 0
     return 1
@@ -41,7 +41,7 @@ def helped(processes: int | None) -> Iterator[None]:
     if (processes or size) == 1:
         yield
         return
-    from synthgen.synthesizers.team import joined
+    from synthgen.team import joined
 
     helpers = _started(processes) if processes else []
     try:
@@ -58,7 +58,12 @@ def _started(processes: int) -> list["subprocess.Popen[bytes]"]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
+    places = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+    }
     command = [sys.executable, "-m", "pipelines.cli", "run"]
     started = []
     for rank in map(str, range(1, processes)):

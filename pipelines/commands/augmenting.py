@@ -89,7 +89,7 @@ def run(
     *,
     set_: Annotated[list[str] | None, Parameter(name=["-s", "--set"], help="key.sub=value, repeatable.")] = None,
     force: Annotated[bool, Parameter(negative="", help="Emit even on FAIL, marked as not passed.")] = False,
-    processes: Annotated[int | None, Parameter(help="So many train the table GAN together; as by torchrun.")] = None,
+    processes: Annotated[int | None, Parameter(help="So many train the GAN together; as by torchrun.")] = None,
     on: RunnerOptions | None = None,
     workspace: WorkspaceOption = None,
     json_: JsonFlag = False,

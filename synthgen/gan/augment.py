@@ -1,7 +1,8 @@
 """Differentiable augmentation of what the discriminator sees, switched on only while it overfits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -33,6 +34,11 @@ class Policy:
 
     strength: float = 0.0
     kinds: Sequence[AugmentationName] = ALWAYS_SAFE
+
+    @classmethod
+    def restore(cls, data: Mapping[str, Any]) -> Self:
+        """From the JSON that `asdict` makes of it."""
+        return cls(data["strength"], tuple(data["kinds"]))
 
     def adapted(self, logit_gap: float, images: int) -> "Policy":
         """A little stronger when the discriminator knows its training images by heart, weaker otherwise.

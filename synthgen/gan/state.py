@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from synthgen.config import ImageGanConfig
 from synthgen.gan.augment import Policy
 from synthgen.gan.networks import Discriminator, Generator, Phase
 from synthgen.gan.spec import NetworkSpec
+from synthgen.team import ALONE, Team
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class TrainingState:
         is_whole: a growing architecture has grown already, in the training of the model that this one goes on from.
         rollbacks: how often training went back to an earlier state; each halves the learning rate.
         history: numbers of each tick.
+        team: the processes that train together; weights, counters and policy are the same in all of them.
     """
 
     generator: Generator
@@ -53,6 +56,7 @@ class TrainingState:
     seconds: float = 0.0
     rollbacks: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    team: Team = ALONE
 
     @classmethod
     def initial(
@@ -95,12 +99,34 @@ class TrainingState:
     @torch.no_grad()
     def is_sound(self) -> bool:
         """Whether every weight and moment is a number: a loss shows only a step later that one is not."""
-        values = [value for name, value in _tensors(self).items() if name != "rng" and value.is_floating_point()]
+        values = [value for name, value in self.tensors().items() if name != "rng" and value.is_floating_point()]
         return bool(torch.stack(torch._foreach_norm(values)).isfinite().all())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight, moment and statistic by name, not copied where they are contiguous, and the stream."""
+        found = {"rng": self.rng.get_state()}
+        for name, network in _networks(self).items():
+            found.update({f"{name}/{key}": value.contiguous() for key, value in network.state_dict().items()})
+        for name, optimiser in _moments(self).items():
+            for position, moments in optimiser.state_dict()["state"].items():
+                found.update({f"adam/{name}/{position}/{key}": value.contiguous() for key, value in moments.items()})
+        return found
+
+    def numbers(self) -> dict[str, Any]:
+        """Counters, history and policy, JSON."""
+        return {"policy": asdict(self.policy), **{name: getattr(self, name) for name in _COUNTERS}}
+
+    def restore(self, tensors: dict[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Go to where the state stands of which these are."""
+        _restore(self, tensors)
+        self.policy = Policy.restore(numbers["policy"])
+        for name in _COUNTERS:
+            setattr(self, name, numbers[name])
+        _set_rates(self)
 
     def copied(self) -> "Saved":
         """A copy to go back to."""
-        tensors = {name: tensor.detach().clone() for name, tensor in _tensors(self).items()}
+        tensors = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
         return Saved(tensors, self.policy, self.step, self.images)
 
     def roll_back(self, saved: "Saved") -> None:
@@ -143,10 +169,8 @@ def save_checkpoint(state: TrainingState, directory: Path, key: str) -> None:
         key: identity of configuration, data and seed; a checkpoint of another key is never continued.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    counters = {name: getattr(state, name) for name in _COUNTERS}
-    meta = {"key": key, "policy": asdict(state.policy), **counters}
     temporary = directory / f".{_FILE}"
-    save_file(_tensors(state), temporary, {"state": json.dumps(meta)})
+    save_file(state.tensors(), temporary, {"state": json.dumps({"key": key, **state.numbers()})})
     temporary.replace(directory / _FILE)
 
 
@@ -165,11 +189,7 @@ def load_checkpoint(state: TrainingState, directory: Path, key: str) -> bool:
     if meta["key"] != key:
         logger.warning("skip checkpoint reason=other configuration or data path=%s", path)
         return False
-    _restore(state, tensors)
-    state.policy = Policy(meta["policy"]["strength"], tuple(meta["policy"]["kinds"]))
-    for name in _COUNTERS:
-        setattr(state, name, meta[name])
-    _set_rates(state)
+    state.restore(tensors, meta)
     logger.info("continue checkpoint images=%d", state.images)
     return True
 
@@ -180,16 +200,6 @@ def _networks(state: TrainingState) -> dict[str, nn.Module]:
 
 def _moments(state: TrainingState) -> dict[str, torch.optim.Adam]:
     return {"generator": state.generator_optimiser, "discriminator": state.discriminator_optimiser}
-
-
-def _tensors(state: TrainingState) -> dict[str, Tensor]:
-    found = {"rng": state.rng.get_state()}
-    for name, network in _networks(state).items():
-        found.update({f"{name}/{key}": value.contiguous() for key, value in network.state_dict().items()})
-    for name, optimiser in _moments(state).items():
-        for position, moments in optimiser.state_dict()["state"].items():
-            found.update({f"adam/{name}/{position}/{key}": value.contiguous() for key, value in moments.items()})
-    return found
 
 
 def _restore(state: TrainingState, tensors: dict[str, Tensor]) -> None:

@@ -10,6 +10,7 @@ from synthgen.gan.augment import augment
 from synthgen.gan.losses import LOSSES
 from synthgen.gan.penalties import PENALTIES, Judged, Penalty
 from synthgen.gan.state import TrainingState
+from synthgen.team import Team
 
 # The average follows faster at first, or it would hold on to untrained weights. Source: Karras 2020, arXiv:2006.06676.
 _AVERAGE_WARMUP = 0.05
@@ -34,7 +35,7 @@ def discriminator_step(
         penalty = chosen_penalty(config)
         assert penalty is not None
         objective = objective + weight * penalty.value(Judged(images, logits, judge, state.rng))
-    _descend(state.discriminator_optimiser, objective)
+    _descend(state.discriminator_optimiser, objective, state.team)
     return objective.detach(), real_logits.detach(), (real_logits > fake_logits).float().mean()
 
 
@@ -49,7 +50,7 @@ def generator_step(
     state.discriminator.requires_grad_(False)
     fake_logits = state.discriminator(seen(state, fake), codes)
     objective = LOSSES[config.loss].generator(real_logits, fake_logits.float())
-    _descend(state.generator_optimiser, objective)
+    _descend(state.generator_optimiser, objective, state.team)
     state.let_discriminator_learn()
     return objective.detach()
 
@@ -96,7 +97,8 @@ def seen(state: TrainingState, images: Tensor) -> Tensor:
     return augment(images.float(), state.policy, state.rng)
 
 
-def _descend(optimiser: torch.optim.Optimizer, objective: Tensor) -> None:
+def _descend(optimiser: torch.optim.Optimizer, objective: Tensor, team: Team) -> None:
     optimiser.zero_grad()
     objective.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
+    team.average_gradients(optimiser)
     optimiser.step()

@@ -16,7 +16,9 @@ from synthgen.gan.monitors import Trouble, Watch, gradient_norm, is_sane, suspic
 from synthgen.gan.networks import Phase
 from synthgen.gan.state import Saved, TrainingState
 from synthgen.gan.steps import discriminator_step, generator_step, latent, penalty_gamma, update_average
+from synthgen.gan.together import average_statistics, follow, leading
 from synthgen.progress import Tick, report
+from synthgen.team import ALONE, Team
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ def train(
         TrainingError: the losses exploded or were no longer numbers, also at lower learning rates.
     """
     share, good = budget_share(state, config), state.copied()
+    team, seed = state.team, state.rng.initial_seed()
+    team.reseed(state.rng, seed, state.step)
     spec = state.generator.spec
     watch = Watch.over(batches, held_out, spec.classes)
     is_short = trains_in_bfloat16(state.device, spec.dim)
@@ -59,45 +63,52 @@ def train(
         update_average(state, config)
         state.step += 1
         state.images += config.batch_size
-        state.seconds = time.monotonic() - started
+        state.seconds = team.agreed(time.monotonic() - started)
 
         # Tick: read the sums, look, act, report, save.
         last, share = share, budget_share(state, config)
         if int(last * _TICKS) == int(share * _TICKS):
             continue
         steps, seconds = state.step - before[0], state.seconds - before[1]
-        shown = steps * config.batch_size
-        means = (sums / steps).tolist()
+        means = team.average(sums / steps).tolist()
         sums.zero_()
         before = (state.step, state.seconds)
-        numbers = dict(zip(("loss_discriminator", "loss_generator", "accuracy"), means, strict=True))
-        trouble = None if is_sane(means) and state.is_sound() else Trouble.DIVERGED
-        if trouble is None:
-            numbers |= {"gradient": gradient_norm(state), **watch.look(state)}
-            trouble = trouble_of(state.history, numbers)
-        if trouble is not None:
-            share, before = _back_to(state, good, trouble, config), (state.step, state.seconds)
+        average_statistics(state)
+        if not team.leads:
+            share = budget_share(state, config) if follow(state, seed) else 1.0
+            before = (state.step, state.seconds)
             continue
-        if held_out is not None:
-            state.policy = state.policy.adapted(numbers["logit_gap"], shown)
-            numbers["augmentation"] = state.policy.strength
-        is_good = not suspicions(state.history, numbers)
-        state.history.append({"step": state.step, "images": state.images, "seconds": state.seconds, **numbers})
-        report(_tick(state, config, share, shown / seconds, numbers))
-        if is_good or share == 1:
-            good = state.copied()
-            if keep is not None:
-                keep(state)
+        with leading(state):
+            numbers = dict(zip(("loss_discriminator", "loss_generator", "accuracy"), means, strict=True))
+            trouble = None if is_sane(means) and state.is_sound() else Trouble.DIVERGED
+            if trouble is None:
+                numbers |= {"gradient": gradient_norm(state), **watch.look(state)}
+                trouble = trouble_of(state.history, numbers)
+            if trouble is not None:
+                _go_back(state, good, trouble, config)
+                share, before = budget_share(state, config), (state.step, state.seconds)
+                continue
+            if held_out is not None:
+                state.policy = state.policy.adapted(numbers["logit_gap"], steps * config.batch_size)
+                numbers["augmentation"] = state.policy.strength
+            is_good = not suspicions(state.history, numbers)
+            state.history.append({"step": state.step, "images": state.images, "seconds": state.seconds, **numbers})
+            report(_tick(state, config, share, steps * config.batch_size / seconds, numbers))
+            if is_good or share == 1:
+                good = state.copied()
+                if keep is not None:
+                    keep(state)
 
 
 def train_step(state: TrainingState, batches: Batches, config: ImageGanConfig) -> Tensor:
     """Updates both networks; losses of discriminator and generator, and the discriminator's accuracy, [3]."""
+    share = config.batch_size // state.team.size
     for _ in range(config.discriminator_steps - 1):
-        real, codes = batches.draw(config.batch_size, state.rng)
+        real, codes = batches.draw(share, state.rng)
         with torch.no_grad():
             fake = state.generator(latent(state, len(codes)), codes)
         discriminator_step(state, real, fake, codes, config)
-    real, codes = batches.draw(config.batch_size, state.rng)
+    real, codes = batches.draw(share, state.rng)
     fake = state.generator(latent(state, len(codes)), codes)
     discriminator_loss, real_logits, accuracy = discriminator_step(state, real, fake.detach(), codes, config)
     # The same fakes, and real logits from before the update: 1.29x faster than drawing and judging again.
@@ -118,7 +129,12 @@ def phase_of(state: TrainingState, config: ImageGanConfig, share: float) -> Phas
 
 
 def budget_share(state: TrainingState, config: ImageGanConfig) -> float:
-    """How much of the budget is used up, in [0, 1]: of steps or images when they are limited, else of minutes."""
+    """How much of the budget is used up, in [0, 1]: of steps or images when they are limited, else of minutes.
+
+    All of it is after the last rollback.
+    """
+    if state.rollbacks > _MAX_ROLLBACKS:
+        return 1.0
     limits = ((state.step, config.budget_steps), (state.images, config.budget_images))
     shares = [done / limit for done, limit in limits if limit]
     return min(1.0, max(shares or [state.seconds / (60 * config.budget_minutes)]))
@@ -139,23 +155,23 @@ def trains_in_bfloat16(device: torch.device, dim: int) -> bool:
 
 
 @contextmanager
-def suitable_threads(size: Sequence[int], device: torch.device) -> Iterator[None]:
-    """One thread for small images on a CPU, else one fewer than torch would take; restored on leaving."""
+def suitable_threads(size: Sequence[int], device: torch.device, team: Team = ALONE) -> Iterator[None]:
+    """One thread for small images on a CPU, else one fewer than the process may take; restored on leaving."""
     before = torch.get_num_threads()
     if device.type == "cpu":
         # One core stays free: threads that outnumber free cores wait for each other, and beside one busy process
         # 64 px images came at 14-70 per second from two threads, at 180 from one.
-        torch.set_num_threads(1 if math.prod(size) <= _ONE_THREAD_PIXELS else max(1, before - 1))
+        torch.set_num_threads(1 if math.prod(size) <= _ONE_THREAD_PIXELS else max(1, team.threads - 1))
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _back_to(state: TrainingState, good: Saved, trouble: Trouble, config: ImageGanConfig) -> float:
-    """The share of the budget that is used up where the state now stands: at the last good one, 1 to end there."""
-    failed_at, is_last = state.images, state.rollbacks >= _MAX_ROLLBACKS
-    if is_last and trouble == Trouble.DIVERGED:
+def _go_back(state: TrainingState, good: Saved, trouble: Trouble, config: ImageGanConfig) -> None:
+    # The last time ends the training: weights that still make images are worth more than none, and gates judge them.
+    failed_at = state.images
+    if state.rollbacks >= _MAX_ROLLBACKS and trouble == Trouble.DIVERGED:
         rates = ", ".join(f"{config.learning_rate / 2**times:g}" for times in range(_MAX_ROLLBACKS + 1))
         raise TrainingError(
             f"training diverged at {failed_at} images: the losses exploded or were no longer numbers, after "
@@ -167,8 +183,6 @@ def _back_to(state: TrainingState, good: Saved, trouble: Trouble, config: ImageG
     state.roll_back(good)
     logger.warning("roll back training reason=%s from_images=%d to_images=%d", trouble, failed_at, state.images)
     state.history.append({"step": state.step, "images": state.images, "rollbacks": state.rollbacks, str(trouble): 1})
-    # Weights that still make images are worth more than none: the gates judge what they are good for.
-    return 1.0 if is_last else budget_share(state, config)
 
 
 def _tick(

@@ -23,11 +23,13 @@ from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.device import best_device
+from synthgen.synthesizers.image_assisting import call_for_help, require_shares
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
 from synthgen.synthesizers.image_maps import Material, map_spec, safe_on_maps, with_maps
 from synthgen.synthesizers.image_transfer import difference, require_fit, source_of, start_from
 from synthgen.synthesizers.protocol import Synthesizer
+from synthgen.team import Team
 
 _JUDGED_AT_ONCE = 256
 
@@ -55,6 +57,7 @@ class ImageGan:
     def check(self, train: Data) -> None:
         """Raise ConfigError or ModelError where these images cannot be trained on as configured."""
         assert isinstance(train, ImageSet)
+        require_shares(self.config, Team.current())
         safe_augmentation(self.config, train)
         device = best_device()
         source = source_of(self.config, device)
@@ -75,11 +78,12 @@ class ImageGan:
         assert isinstance(train, ImageSet)
         assert isinstance(valid, ImageSet)
         self.check(train)
-        facts, seed, device = Facts.of(train), int(rng.integers(2**63)), best_device()
+        team, facts, seed, device = Team.current(), Facts.of(train), int(rng.integers(2**63)), best_device()
         source = self._source(train, device)
         held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
         batches, key = Batches.of(train, facts.pixel_range, device), _checkpoint_key(train, self.config, seed, source)
         state = self._initial_state(train, source, seed, device)
+        state.team = team
         material = Material(batches, held_out, self.config, key)
         if state.generator.spec.maps is not None:
             material = with_maps(material, state.generator.spec.maps, source, seed=seed, checkpoint=checkpoint)
@@ -88,7 +92,8 @@ class ImageGan:
             load_checkpoint(state, checkpoint, material.key)
             album = Album.of(checkpoint / "pictures", state.average, list(facts.learned.values()))
             keep = partial(_keep, directory=checkpoint, key=material.key, album=album, autoencoder=material.autoencoder)
-        with suitable_threads(state.generator.spec.size, device):
+        call_for_help(state, material.batches, material.config)
+        with suitable_threads(state.generator.spec.size, device, team):
             train_gan(state, material.batches, material.held_out, material.config, keep)
         discriminator, history = state.discriminator.eval().requires_grad_(False), [*material.history, *state.history]
         self._gan = FittedGan(

@@ -10,7 +10,7 @@ from synthgen.datasets import Index
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.material import Material
 from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
-from synthgen.synthesizers.team import Team
+from synthgen.team import Team
 
 
 def material_of(train: CodeRows, sizes: tuple[int, ...], config: CtganConfig, team: Team) -> Material:

@@ -27,8 +27,8 @@ from synthgen.synthesizers.ctgan.start import Start
 from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.model_files import below
-from synthgen.synthesizers.team import Team
 from synthgen.synthesizers.training_file import training_key
+from synthgen.team import Team
 
 # The moments of 8,192 levels take 270 MB, and training holds four of their kind.
 _MAX_LEVELS = 8_192

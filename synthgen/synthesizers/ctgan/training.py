@@ -21,8 +21,8 @@ from synthgen.synthesizers.ctgan.material import Material
 from synthgen.synthesizers.ctgan.monitor import Health, Judge, Rescue, diversity
 from synthgen.synthesizers.ctgan.network import CodeGenerator, build_network
 from synthgen.synthesizers.ctgan.package import build_critic, output_layer
-from synthgen.synthesizers.team import ALONE, Team
 from synthgen.synthesizers.training_file import Parts, restore_training, save_training
+from synthgen.team import ALONE, Team
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import torch
 from synthgen.config import CtganConfig
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.model import Ctgan
-from synthgen.synthesizers.team import Team
+from synthgen.team import Team
 
 ROWS = 600
 
@@ -40,7 +40,8 @@ def trained(out: Path, steps: int, head: bool, checkpoint: Path | None) -> None:
 
 
 def _main(out: str, steps: str, head: str, checkpoint: str) -> None:
-    from synthgen.synthesizers.team import help_out, joined, place_in_environment
+    from synthgen.synthesizers.assisting import help_out
+    from synthgen.team import joined, place_in_environment
 
     torch.set_num_threads(1)
     if not place_in_environment().leads:

@@ -5,9 +5,10 @@ is the ordinary case, in which everything here does nothing.
 """
 
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,9 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from synthgen.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
 # The leader may be reading data or measuring for long before the next training; who dies is noticed at once.
 _PATIENCE = timedelta(days=7)
-_END = {"job": "end"}
+END: Mapping[str, Any] = {"job": "end"}
 
 
 @dataclass(frozen=True)
@@ -40,29 +45,45 @@ class Team:
         """Whether this process judges, decides and writes."""
         return self.rank == 0
 
+    @property
+    def threads(self) -> int:
+        """Threads for this process: as many as its environment says, else its share of those of the machine."""
+        every = torch.get_num_threads()
+        return (
+            every if "OMP_NUM_THREADS" in os.environ else max(1, every // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        )
+
     def average(self, values: Tensor) -> Tensor:
         """The mean of every process's values."""
         if self.size == 1:
             return values
         total = values.clone()
-        distributed.all_reduce(total)
+        self._add_up(total)
         return total / self.size
+
+    def average_all(self, tensors: Sequence[Tensor]) -> None:
+        """Put the mean of every process's values into each of the tensors, in one message."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        self._add_up(flat)
+        parts = torch.split(flat.div_(self.size), [tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
         """Mean gradients of all processes, in one message."""
-        if self.size == 1:
-            return
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        flat = self.average(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+        if self.size > 1:
+            self.average_all(
+                [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            )
 
     def agreed(self, value: float) -> float:
-        """The leader's value: what clocks say must not part the processes."""
+        """The leader's value: what clocks say must not part the processes. No device is waited for."""
         if self.size == 1:
             return value
         told = torch.tensor([value], dtype=torch.float64)
-        distributed.broadcast(told, 0)
+        self._spread(told)
         return float(told.item())
 
     def tell(self, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -71,11 +92,11 @@ class Team:
             return dict(content or {})
         text = json.dumps(content).encode() if self.leads else b""
         length = torch.tensor([len(text)])
-        distributed.broadcast(length, 0)
+        self._spread(length)
         letters = torch.tensor(list(text), dtype=torch.uint8)
         if not self.leads:
             letters = torch.empty(int(length.item()), dtype=torch.uint8)
-        distributed.broadcast(letters, 0)
+        self._spread(letters)
         said: dict[str, Any] = json.loads(bytes(letters.tolist()))
         return said
 
@@ -91,8 +112,17 @@ class Team:
             empty = torch.empty(shape, dtype=getattr(torch, dtype), device=device)
             found[name] = known[name].detach().contiguous() if self.leads else empty
             if self.size > 1:
-                distributed.broadcast(found[name], 0)
+                # As bytes: neither backend knows 16-bit pixels.
+                self._spread(found[name].view(-1).view(torch.uint8))
         return found
+
+    def _add_up(self, tensor: Tensor) -> None:
+        with _in_touch(self):
+            distributed.all_reduce(tensor)
+
+    def _spread(self, tensor: Tensor) -> None:
+        with _in_touch(self):
+            distributed.broadcast(tensor, 0)
 
     def reseed(self, rng: torch.Generator, seed: int, step: int) -> None:
         """Give a process that follows a stream of its own, of seed and step alone; the leader keeps what it has."""
@@ -102,6 +132,17 @@ class Team:
 
 
 ALONE = Team()
+
+
+@contextmanager
+def _in_touch(team: Team) -> Iterator[None]:
+    try:
+        yield
+    # gloo raises no other error for a connection that is lost.
+    except RuntimeError as error:
+        logger.debug("lose process error=%s", error)
+        message = f"one of the {team.size} processes that train together is gone"
+        raise TrainingError(message, hint="the same command goes on from the last checkpoint") from error
 
 
 def place_in_environment() -> Team:
@@ -124,15 +165,8 @@ def joined() -> Iterator[Team]:
     try:
         yield team
         if team.leads:
-            team.tell(_END)
+            # Who is gone by now is missed by nobody.
+            with suppress(TrainingError):
+                team.tell(END)
     finally:
         distributed.destroy_process_group()
-
-
-def help_out() -> None:
-    """Follow the leader from training to training until it has no more."""
-    from synthgen.synthesizers.ctgan.assisting import assist
-
-    with joined() as team:
-        while (job := team.tell()) != _END:
-            assist(job, team)
