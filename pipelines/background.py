@@ -191,9 +191,8 @@ def _environment(workspace: Workspace, name: str, database: str | None) -> dict[
         return {**defaults, **kept, **chosen}
     sqlite = f"sqlite:///{workspace.root / 'mlflow.db'}"
     store = sqlite if database is None else _driven(database, name)
-    artifacts = (workspace.root / "mlflow-artifacts").as_uri()
-    # Where a run without server puts them, too: the store can be used both ways.
-    places = {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_DEFAULT_ARTIFACT_ROOT": artifacts}
+    # Artifacts where a run without server puts them, too: the store can be used both ways.
+    places = {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_DEFAULT_ARTIFACT_ROOT": workspace.mlflow_artifacts}
     return {**kept, **places, "MLFLOW_SERVE_ARTIFACTS": "false"}
 
 

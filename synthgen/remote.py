@@ -163,6 +163,8 @@ def _filesystem(address: str) -> "tuple[AbstractFileSystem, str]":
         raise DataError(f"protocol {scheme!r} needs a package: {error}", where=address, hint=hint) from None
     except Exception as error:  # each protocol has errors of its own
         raise _refusal(address, "opened", error) from None
+    # A listing that is remembered would hide what is new there from a process that lives long.
+    files.invalidate_cache()
     return files, str(path)
 
 

@@ -130,6 +130,12 @@ class Workspace:
         """Where runs are tracked: MLFLOW_TRACKING_URI, or a SQLite file in the workspace."""
         return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{(self.root / 'mlflow.db').absolute()}")
 
+    @property
+    def mlflow_artifacts(self) -> str:
+        """Where MLflow keeps reports and models: MLFLOW_DEFAULT_ARTIFACT_ROOT, or a folder of the workspace."""
+        own = (self.root / "mlflow-artifacts").absolute().as_uri()
+        return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", own)
+
     def build(self, stage: str, inputs: Mapping[str, Any], write: Callable[[Path], None]) -> Ref:
         """The artifact of a stage for these inputs, built at most once, also by processes that start together.
 

@@ -38,6 +38,7 @@ def quiet_settings(workspace: Workspace) -> dict[str, str]:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         # On stdout it would stand among our own JSON.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "DO_NOT_TRACK": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -191,7 +192,7 @@ def experiment_of(client: "MlflowClient", workspace: Workspace, name: str) -> st
 
 def _create_experiment(client: "MlflowClient", workspace: Workspace, name: str) -> str:
     embedded = workspace.mlflow_uri.startswith("sqlite:")
-    location = (workspace.root / "mlflow-artifacts").absolute().as_uri() if embedded else None
+    location = workspace.mlflow_artifacts if embedded else None
     return str(client.create_experiment(name, artifact_location=location))
 
 

@@ -12,7 +12,7 @@ from pipelines.commands.options import JsonFlag, OutputOption, RunnerOptions, Wo
 from synthgen.config import RunConfig
 from synthgen.config_reading import load_config
 from synthgen.errors import UsageError
-from synthgen.remote import address_of, is_address, local_copy
+from synthgen.remote import address_of, is_address, local_copy, local_output, shown
 
 if TYPE_CHECKING:
     from pipelines.runners import Runner
@@ -34,8 +34,6 @@ def init(
         label: column to predict; image folders and npz need none.
         output: the config to write; default: the data's name with .yaml, in the current folder.
     """
-    from synthgen.remote import local_output, shown
-
     target = output or Path(f"{data.resolve().stem}.yaml")
     if target.exists():
         raise UsageError(f"{target} exists already", where=str(target), hint="choose another name with -o")
@@ -186,7 +184,7 @@ def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
     steps = {
         "next": "synthgen ui                    the pages of Prefect and MLflow",
         "": f"synthgen sample {outcome.run_id} --rows 1000 -o more{suffix}",
-        " ": f"synthgen run {path} -s seed={config.seed + 1}",
+        " ": f"synthgen run {shown(path)} -s seed={config.seed + 1}",
     }
     print_places(out, steps)
 

@@ -52,13 +52,14 @@ def verify(dataset: Path, *, workspace: WorkspaceOption = None, json_: JsonFlag 
     """Compare every file of an emitted dataset with the hash in its manifest."""
     from pipelines.places import local_input
     from synthgen.manifests import verify_manifest
-    from synthgen.remote import is_address
+    from synthgen.remote import is_address, shown
 
-    dataset = local_input(dataset, workspace) if is_address(dataset) else dataset
-    folder = dataset / "dataset" if (dataset / "dataset" / "manifest.json").exists() else dataset
-    manifest = verify_manifest(folder)
+    found = local_input(dataset, workspace) if is_address(dataset) else dataset
+    inside = "/dataset" if (found / "dataset" / "manifest.json").exists() else ""
+    manifest = verify_manifest(Path(f"{found}{inside}"))
     if json_:
-        print(json.dumps({"dataset": str(folder), "files": len(manifest["files"]), "verdict": manifest.get("verdict")}))
+        place = f"{shown(dataset)}{inside}"
+        print(json.dumps({"dataset": place, "files": len(manifest["files"]), "verdict": manifest.get("verdict")}))
     else:
         out.print(
             f"✓ {len(manifest['files'])} files as in the manifest; verdict {manifest.get('verdict')}", highlight=False

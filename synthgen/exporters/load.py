@@ -15,7 +15,7 @@ from synthgen.exporters.images import INDEX_NAME, read_npz
 from synthgen.exporters.tables import read_csv
 from synthgen.findings import Verdict
 from synthgen.manifests import verify_manifest
-from synthgen.remote import local_copy
+from synthgen.remote import local_copy, shown
 from synthgen.runs import Workspace
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def load_dataset(
     with verified_dataset(local_copy(path, Workspace.at().downloads)) as (folder, manifest):
         if split not in manifest["parts"]:
             raise UsageError(unknown_name("split", split, manifest["parts"]), where=str(folder))
-        _warn_unless_passed(manifest, folder)
+        _warn_unless_passed(manifest, shown(path))
         if kind != "pandas":
             from synthgen.exporters import torch_data  # torch costs seconds: only who asks for it pays
 
@@ -126,8 +126,8 @@ def _dataset_folder(path: Path) -> Path:
     raise UsageError(f"{str(path)!r} holds no emitted dataset: manifest.json is not there", where=str(path))
 
 
-def _warn_unless_passed(manifest: dict[str, Any], folder: Path) -> None:
+def _warn_unless_passed(manifest: dict[str, Any], place: str) -> None:
     if manifest["verdict"] != Verdict.PASS:
         forced = ", and was emitted by force" if manifest.get("forced") else ""
-        message = f"dataset {str(folder)!r} did not pass its audit: the verdict is {manifest['verdict']}{forced}"
+        message = f"dataset {place!r} did not pass its audit: the verdict is {manifest['verdict']}{forced}"
         warnings.warn(message, UserWarning, stacklevel=3)
