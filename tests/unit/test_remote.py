@@ -130,10 +130,10 @@ def test_missing_credentials_are_one_sentence(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
-    with pytest.raises(DataError, match="protocol 's3' needs a package") as caught:
-        local_copy("s3://b/x.csv", tmp_path)
-    assert "s3fs" in str(caught.value.hint)
+    monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
+    with pytest.raises(DataError, match="protocol 'gs' needs a package") as caught:
+        local_copy("gs://b/x.csv", tmp_path)
+    assert "gcsfs" in str(caught.value.hint)
 
 
 def test_export_to_takes_addresses_alone() -> None:
