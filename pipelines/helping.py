@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from synthgen.errors import TrainingError, UsageError
+from synthgen.errors import ResourceError, UsageError
 
 
 def is_helper() -> bool:
@@ -20,7 +20,7 @@ def help_out() -> int:
     from synthgen.synthesizers.assisting import help_out as follow
 
     # The first process is gone: it has said why.
-    with suppress(RuntimeError, TrainingError, KeyboardInterrupt):
+    with suppress(RuntimeError, ResourceError, KeyboardInterrupt):
         follow()
         return 0
     return 1

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from synthgen.errors import TrainingError
+from synthgen.errors import ResourceError
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _in_touch(team: Team) -> Iterator[None]:
     except RuntimeError as error:
         logger.debug("lose process error=%s", error)
         message = f"one of the {team.size} processes that train together is gone"
-        raise TrainingError(message, hint="the same command goes on from the last checkpoint") from error
+        raise ResourceError(message, hint="the same command goes on from the last checkpoint") from error
 
 
 def place_in_environment() -> Team:
@@ -166,7 +166,7 @@ def joined() -> Iterator[Team]:
         yield team
         if team.leads:
             # Who is gone by now is missed by nobody.
-            with suppress(TrainingError):
+            with suppress(ResourceError):
                 team.tell(END)
     finally:
         distributed.destroy_process_group()

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 from torch import Tensor
 
-from synthgen.errors import TrainingError
+from synthgen.errors import ResourceError
 from synthgen.gan.state import TrainingState
 
 _RUNNING = ("running_mean", "running_var")
@@ -31,7 +31,7 @@ def leading(state: TrainingState) -> Iterator[None]:
         yield
     except BaseException:
         # One that is gone must not hide what was raised.
-        with suppress(TrainingError):
+        with suppress(ResourceError):
             team.tell({})
         raise
     team.tell(state.numbers())

@@ -15,7 +15,7 @@ import torch
 
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, ResourceError
 from synthgen.gan import training
 from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
@@ -23,7 +23,7 @@ from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.steps import discriminator_step
 from synthgen.synthesizers.image_assisting import assist, call_for_help, require_shares
-from synthgen.team import ALONE, END, Team, joined
+from synthgen.team import ALONE, Team, joined
 
 CPU = torch.device("cpu")
 STEPS, TICKS = 15, 5
@@ -126,15 +126,18 @@ def _main(folder):
     training._TICKS = TICKS
     found = {}
     with joined() as team:
-        gradients = after_one_step(team)
+        found["gradients"] = after_one_step(team).tolist()
         if team.leads:
-            for name in TRAININGS:
-                found[name] = described(led(name, folder, team))
+            found |= {name: described(led(name, folder, team)) for name in TRAININGS}
+            with pytest.raises(ResourceError) as caught:
+                led("straight", folder, team)
+            found["lost"] = [caught.value.message, caught.value.hint]
         else:
-            names = iter(TRAININGS)
-            while (job := team.tell()) != END:
-                found[next(names)] = described(assist(job, team))
-    (folder / f"{team.rank}.json").write_text(json.dumps({"gradients": gradients.tolist(), **found}))
+            found |= {name: described(assist(team.tell(), team)) for name in TRAININGS}
+        (folder / f"{team.rank}.json").write_text(json.dumps(found))
+        if not team.leads:
+            # As one that was killed: nobody is told.
+            os._exit(0)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +177,13 @@ def test_two_processes_resumed_equal_two_that_were_not_interrupted(told):
     assert told[0]["killed"]["same"]["step"] < STEPS
     for one in told:
         assert one["resumed"]["same"] == one["straight"]["same"]
+
+
+def test_a_process_that_dies_ends_the_training_with_what_to_do(told):
+    assert told[0]["lost"] == [
+        "one of the 2 processes that train together is gone",
+        "the same command goes on from the last checkpoint",
+    ]
 
 
 def test_gradients_are_those_of_the_whole_batch(told):
