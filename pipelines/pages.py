@@ -3,6 +3,7 @@
 from prefect import get_client, runtime
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
+from pipelines.commands.options import MLFLOW_PORT
 from pipelines.verdicts import verdict_markdown
 from synthgen import tracking
 from synthgen.findings import Report
@@ -12,7 +13,8 @@ from synthgen.runs import WAITING, Run, Workspace, read_json
 def show_verdict(workspace: Workspace, run: Run) -> None:
     """Put the verdict of a finished run on the page of this flow run, as tag and as artifacts."""
     record = run.record()
-    page = tracking.run_url(workspace, record.get("mlflow_run_id"))
+    page = tracking.run_url(workspace, record.get("mlflow_run_id"), local_pages=f"http://127.0.0.1:{MLFLOW_PORT}")
+    told = "" if tracking.is_served(workspace) else f"opens while `synthgen ui` serves {workspace.root}"
     places = {
         "report": str(run.report / "report.html"),
         "dataset": record.get("dataset_dir") or _withheld(run),
@@ -22,7 +24,7 @@ def show_verdict(workspace: Workspace, run: Run) -> None:
     create_markdown_artifact(markdown=text, key="verdict", description=f"{record.get('verdict')}: run {run.id}")
     if page is not None:
         for key, link in (("mlflow-run", page), ("report", f"{page}/artifacts/report/report.html")):
-            create_link_artifact(link=link, link_text=f"{key} of {run.id}", key=key)
+            create_link_artifact(link=link, link_text=f"{key} of {run.id}", key=key, description=told)
     tag_flow_run(f"verdict:{record.get('verdict')}")
 
 

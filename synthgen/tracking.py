@@ -144,14 +144,20 @@ def fail(run: Run, workspace: Workspace, mlflow_run_id: str | None, error: BaseE
         client.set_terminated(mlflow_run_id, "KILLED" if interrupted else "FAILED")
 
 
-def run_url(workspace: Workspace, mlflow_run_id: str | None) -> str | None:
-    """The page of a run on a tracking server.
+def is_served(workspace: Workspace) -> bool:
+    """Whether runs are tracked by a server, which has pages, and not in an embedded store."""
+    return workspace.mlflow_uri.startswith(("http://", "https://"))
 
-    None for a run that is not tracked, a server that fails, and the embedded store, whose pages `synthgen ui` serves.
+
+def run_url(workspace: Workspace, mlflow_run_id: str | None, *, local_pages: str) -> str | None:
+    """The page of a run; None for one that is not tracked, or a store that fails.
+
+    Args:
+        local_pages: address where a person has the pages of an embedded store served.
     """
-    uri = redacted(workspace.mlflow_uri)
-    if mlflow_run_id is None or not uri.startswith(("http://", "https://")):
+    if mlflow_run_id is None:
         return None
+    uri = redacted(workspace.mlflow_uri) if is_served(workspace) else local_pages
     with suppress(Exception):  # a link is not worth a run
         run = client_of(workspace).get_run(mlflow_run_id)
         return f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{mlflow_run_id}"

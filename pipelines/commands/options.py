@@ -11,6 +11,9 @@ from pipelines.inert import inert_console
 if TYPE_CHECKING:
     from pipelines.runners import Runner
 
+# Where `synthgen up` and `synthgen ui` serve pages unless they are told otherwise.
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+
 out = inert_console()
 err = inert_console(stderr=True)
 

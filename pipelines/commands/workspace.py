@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pipelines.commands.options import JsonFlag, WorkspaceOption, err, out
+from pipelines.commands.options import MLFLOW_PORT, PREFECT_PORT, JsonFlag, WorkspaceOption, err, out
 
 
 def runs(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
@@ -27,8 +27,8 @@ def runs(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
 
 def up(
     *,
-    prefect_port: Annotated[int, Parameter(help="Port of the Prefect server; 0: any that is free.")] = 4200,
-    mlflow_port: Annotated[int, Parameter(help="Port of the MLflow server; 0: any that is free.")] = 5000,
+    prefect_port: Annotated[int, Parameter(help="Port of the Prefect server; 0: any that is free.")] = PREFECT_PORT,
+    mlflow_port: Annotated[int, Parameter(help="Port of the MLflow server; 0: any that is free.")] = MLFLOW_PORT,
     prefect_database: Annotated[str | None, Parameter(env_var="PREFECT_SERVER_DATABASE_CONNECTION_URL")] = None,
     mlflow_database: Annotated[str | None, Parameter(env_var="MLFLOW_BACKEND_STORE_URI")] = None,
     workspace: WorkspaceOption = None,
@@ -71,7 +71,7 @@ def down(*, workspace: WorkspaceOption = None, json_: JsonFlag = False) -> int:
     return 0
 
 
-def ui(*, workspace: WorkspaceOption = None, prefect_port: int = 4200, mlflow_port: int = 5000) -> int:
+def ui(*, workspace: WorkspaceOption = None, prefect_port: int = PREFECT_PORT, mlflow_port: int = MLFLOW_PORT) -> int:
     """Serve the Prefect and the MLflow pages of this workspace until Ctrl-C."""
     from pipelines.background import running
     from pipelines.bootstrap import bootstrap, workspace_at

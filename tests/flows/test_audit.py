@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,13 @@ def test_the_tracked_command_runs_the_flow(files: dict[str, str], tmp_path: Path
 
     run = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(outcome["mlflow_run_id"])
     assert run.data.tags["prefect.flow_run_name"]
+    # Without a server the link is to where `synthgen ui` serves the pages of both.
+    with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as prefect:
+        links = dict(prefect.execute("SELECT key, data FROM artifact WHERE type = 'markdown'").fetchall())
+    prefect.close()
+    page = f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert f"({page}/artifacts/report/report.html)" in links["report"]
+    assert f"({page})" in links["mlflow-run"]
 
 
 def test_the_page_of_an_augmentation_is_drawn_again_as_it_was(
