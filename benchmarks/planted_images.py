@@ -182,6 +182,9 @@ def _experiments(name: str, population: Callable[[], ImageSet]) -> dict[str, Exp
         f"{name}-labels": refused("one label in ten wrong", with_wrong_labels, "class_agreement"),
         f"{name}-repeated": refused("a class is one image", one_image_repeated, "intra_class_diversity"),
         f"{name}-shifted": refused("train shifted by 1 px, with noise", shifted_train, "near_copies"),
+        f"{name}-few": refused(
+            "5 % are train shifted by 1 px, with noise", partial(shifted_train, share=0.05), "near_copies"
+        ),
         f"{name}-mirrored": refused("train mirrored, with noise", altered_train(mirrored), "near_copies"),
         f"{name}-flatter": refused("train with 60 % contrast, with noise", altered_train(flatter), "near_copies"),
         f"{name}-fresh": Experiment(

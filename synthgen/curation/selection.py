@@ -14,7 +14,7 @@ from synthgen.curation.calibrate import Real, calibrate
 from synthgen.curation.looks import Looks
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Splits, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
-from synthgen.metrics.privacy.near_copies import copy_threshold, nearest_correlation
+from synthgen.metrics.privacy.near_copies import Bar
 
 Draw = Callable[[Labels, np.random.Generator], Data]
 Mask = npt.NDArray[np.bool_]
@@ -62,14 +62,14 @@ class Screen:
 
     Attributes:
         train_keys: those that no candidate may have.
-        threshold: highest correlation with a training image.
+        bar: how close an image may come to a training image.
         looks: what an image of a class looks like.
     """
 
     train: Data
     valid: Data
     train_keys: Keys
-    threshold: float | None
+    bar: Bar | None
     looks: Looks | None = None
 
     @classmethod
@@ -79,11 +79,11 @@ class Screen:
 
     @classmethod
     def of(cls, train: Data, valid: Data, config: CurationConfig) -> "Screen":
-        """The screen for these training rows; the threshold comes from valid, never from the holdout."""
-        threshold = None
+        """The screen for these training rows; the bar comes from valid, never from the holdout."""
+        bar = None
         if isinstance(train, ImageSet) and isinstance(valid, ImageSet) and config.near_copies == "drop":
-            threshold = copy_threshold(valid, train)
-        return cls(train, valid, np.unique(train.row_keys()), threshold)
+            bar = Bar.of(valid, train)
+        return cls(train, valid, np.unique(train.row_keys()), bar)
 
     def looking(self, config: CurationConfig, rng: np.random.Generator) -> "Screen":
         """The same, that drops odd images too; tables have none."""
@@ -110,11 +110,10 @@ class Screen:
         exact = np.isin(candidates.row_keys(), self.train_keys)
         record.exact_copies += int(exact.sum())
         near = np.zeros(len(candidates), dtype=bool)
-        if self.threshold is not None and isinstance(candidates, ImageSet) and isinstance(self.train, ImageSet):
-            correlation, _ = nearest_correlation(candidates, self.train)
-            near = (correlation > self.threshold) & ~exact
+        if self.bar is not None and isinstance(candidates, ImageSet):
+            near = self.bar.flags(candidates) & ~exact
             record.near_copies += int(near.sum())
-            record.near_copy_threshold = self.threshold
+            record.near_copy_threshold = self.bar.height
         return np.asarray(exact | near)
 
     def odd(self, candidates: Data, record: CurationRecord) -> Mask:

@@ -1,201 +1,141 @@
 """Images that repeat a training image: shifted, mirrored, noised, brightened."""
 
-import itertools
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 
-from synthgen.datasets import ImageSet, Index
+from synthgen.datasets import ImageSet
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.image_features import image_sets
+from synthgen.metrics.privacy.image_matching import nearest_correlations
 from synthgen.metrics.privacy.naming import FALSE_POSITIVE_RATE, hits
+from synthgen.stats import FloatArray, clopper_pearson
 
-Correlation = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-# Up to this size every pair is compared in full; above, a coarse pass names the candidates. By the number of axes.
-EXHAUSTIVE_PX = {2: 32, 3: 16}
-CANDIDATES = 16
-# A volume has 27 shifts of 1 voxel, and would have 125 of 2.
-MAX_SHIFT_PX = {2: 2, 3: 1}
-CONVOLUTIONS = {2: (F.conv2d, F.avg_pool2d), 3: (F.conv3d, F.avg_pool3d)}
 # Share of fresh real images that may be flagged.
 FALSE_FLAGS = FALSE_POSITIVE_RATE
-# A real pair this far above the usual nearest neighbour of its class is a twin: one object, stored or imaged twice.
-TWIN_SIGMAS = 4.0
-MINIMUM_PER_CLASS = 20
 MINIMUM_IMAGES = 50
-QUERY_CHUNK, REFERENCE_CHUNK = 256, 2_048
+# How near the nearest is is judged by the mean of so many next ones: a few twins in train do not hide a copy.
+NEXT = 4
+# A real image this many spreads closer than usual is a twin: one object, stored or imaged twice.
+TWIN_CLOSENESS = 8.0
+# Correlations beyond 1 minus this are one to float32.
+FINEST = 1e-5
 
 THREAT_MODEL = (
     "The attacker holds the shipped images only and looks in them for a training image, "
-    "recognisable after a shift of up to 2 px, a mirror image, noise, or a change of brightness or contrast."
+    "recognisable after a shift of up to 2 px (1 in volumes), a mirror image, noise, or a change of brightness or "
+    "contrast."
 )
 
 
 def near_copies(evaluation: Evaluation) -> Finding:
     """Share of all shipped images that lie closer to a training image than 99 of 100 held-out ones do, in [0, 1].
 
-    Closeness is `nearest_correlation`; twins among the held-out images are left out. The interval joins the error of
-    the share and that of the bar (see `hits`): fresh real images are a sample too. The reference is the share of the
-    holdout that the bar flags by its definition.
+    Closeness is that of `Bar`; twins among the held-out images do not raise it. The reference is the share of the
+    holdout, twins included, that the bar flags: 1 in 100 by its definition, and the twins. The interval joins the
+    errors of the share, of the bar (see `hits`) and of the share of twins (Clopper-Pearson), by the method of variance
+    estimates recovery (Zou and Donner 2008): fresh real images are a sample too.
     """
     sets = image_sets(evaluation)
     if len(sets.holdout) < MINIMUM_IMAGES:
         raise NotMeasurable(f"the bar needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
-    real, _ = nearest_correlation(sets.holdout, sets.train)
-    found, _ = nearest_correlation(sets.synthetic, sets.train)
-    usual = real[~_are_twins(real, sets.holdout.codes)]
-    share, bar = hits(found.astype(np.float64), usual.astype(np.float64)), np.quantile(usual, 1 - FALSE_FLAGS)
+    bar = Bar.of(sets.holdout, sets.train)
+    found, correlation = bar.closeness(sets.synthetic)
+    share = hits(found, bar.usual)
+    twins = bar.twins / len(sets.holdout)
+    fewest, most = clopper_pearson(bar.twins, len(sets.holdout))
     return Finding(
         metric="near_copies",
         family="privacy",
         value=share.rate,
-        low=share.low,
-        high=share.high,
-        reference=FALSE_FLAGS,
+        low=max(0.0, share.rate - float(np.hypot(share.rate - share.low, most - twins))),
+        high=min(1.0, share.rate + float(np.hypot(share.high - share.rate, twins - fewest))),
+        reference=FALSE_FLAGS * (1 - twins) + twins,
         higher_is_better=False,
         n=len(found),
         threat_model=THREAT_MODEL,
         detail={
-            "flagged": int(np.sum(found > bar)),
-            "threshold": float(bar),
-            "median_correlation": float(np.median(found)),
-            "median_correlation_real": float(np.median(real)),
-            "twin_share_real": 1 - len(usual) / len(real),
+            "flagged": int(np.sum(found > bar.height)),
+            "threshold": bar.height,
+            "median_correlation": float(np.median(correlation)),
+            "median_correlation_real": bar.correlation,
+            "twin_share_real": twins,
         },
     )
 
 
-def copy_threshold(real: ImageSet, train: ImageSet) -> float:
-    """Correlation with train that 1 in 100 fresh real images exceeds, twins left out."""
-    correlation, _ = nearest_correlation(real, train)
-    return float(np.quantile(correlation[~_are_twins(correlation, real.codes)], 1 - FALSE_FLAGS))
+@dataclass(frozen=True)
+class _Scale:
+    """Median of a number among fresh real images, and its spread as a standard deviation (1.4826 MAD)."""
+
+    centre: float
+    spread: float
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Self:
+        centre = float(np.median(values))
+        return cls(centre, max(1.4826 * float(np.median(np.abs(values - centre))), 1e-6))
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        return (values - self.centre) / self.spread
 
 
-def nearest_correlation(images: ImageSet, references: ImageSet) -> tuple[Correlation, Index]:
-    """Highest correlation of each image with any reference, float32 [n] in [-1, 1], and which reference, int64 [n].
+@dataclass(frozen=True)
+class Bar:
+    """How close fresh real images come to train, and the closeness that 1 in 100 of them exceeds.
 
-    Grey values blurred 3x3. The middle of each image, as it is and mirrored, against the reference at every shift of
-    +-2 px (+-1 px below 16 px and in volumes), both windows at mean 0 and norm 1. Above 32 px, of volumes 16, only the
-    16 references are compared that match best at that size.
+    Closeness is the larger of two numbers, both in spreads above the median of fresh real images: the highest
+    correlation with a training image (Fisher's z), and how many times farther (1 - correlation) than it the next four
+    are (logarithm). Where all images of a class are alike only the second sees a copy, of images that train has
+    several times only the first.
+
+    Attributes:
+        usual: closeness of each fresh real image that is no twin, float64 [n].
+        twins: how many are.
+        correlation: median of the highest correlations of fresh real images.
     """
-    if len(images) == 0 or len(references) == 0:
-        return np.full(len(images), -1, dtype=np.float32), np.zeros(len(images), dtype=np.int64)
-    queries, gallery = _grey(images), _grey(references)
-    if max(queries.shape[1:]) <= EXHAUSTIVE_PX[queries.dim() - 1]:
-        best, where = _best_matches(_blurred(queries), _blurred(gallery), count=1)
-        return best[:, 0].clamp(-1, 1).numpy(), where[:, 0].numpy()
-    small = [_blurred(_reduced(part)) for part in (queries, gallery)]
-    _, candidates = _best_matches(small[0], small[1], count=min(CANDIDATES, len(gallery)))
-    queries, gallery = _blurred(queries), _blurred(gallery)
-    scores = torch.stack([_correlations(query, gallery[rows]) for query, rows in zip(queries, candidates, strict=True)])
-    best, position = scores.max(1)
-    return best.clamp(-1, 1).numpy(), candidates.gather(1, position[:, None])[:, 0].numpy()
+
+    train: ImageSet
+    scales: tuple[_Scale, _Scale]
+    usual: FloatArray
+    twins: int
+    correlation: float
+
+    @classmethod
+    def of(cls, real: ImageSet, train: ImageSet) -> Self:
+        """From fresh real images of any number but 0."""
+        correlations, _ = nearest_correlations(real, train, count=1 + NEXT)
+        parts = _parts(correlations)
+        scales = _Scale.of(parts[0]), _Scale.of(parts[1])
+        closeness = _larger(parts, scales)
+        is_twin = closeness > TWIN_CLOSENESS
+        return cls(train, scales, closeness[~is_twin], int(is_twin.sum()), float(np.median(correlations[:, 0])))
+
+    @property
+    def height(self) -> float:
+        """Closeness that 1 in 100 fresh real images exceeds, twins left out."""
+        return float(np.quantile(self.usual, 1 - FALSE_FLAGS))
+
+    def closeness(self, images: ImageSet) -> tuple[FloatArray, FloatArray]:
+        """Closeness of each image to train, and its highest correlation with a training image, float64 [n] each."""
+        correlations, _ = nearest_correlations(images, self.train, count=1 + NEXT)
+        return _larger(_parts(correlations), self.scales), correlations[:, 0].astype(np.float64)
+
+    def flags(self, images: ImageSet) -> Flags:
+        """Which of the images are near copies, bool [n]."""
+        return np.asarray(self.closeness(images)[0] > self.height)
 
 
-def _best_matches(queries: torch.Tensor, gallery: torch.Tensor, *, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Correlations [n, count], best first, and positions in the gallery."""
-    best = torch.full((len(queries), count), -2.0)
-    where = torch.zeros((len(queries), count), dtype=torch.int64)
-    for start in range(0, len(gallery), REFERENCE_CHUNK):
-        windows = _shifted_windows(gallery[start : start + REFERENCE_CHUNK])
-        for first in range(0, len(queries), QUERY_CHUNK):
-            rows = slice(first, first + QUERY_CHUNK)
-            scores = _scores(queries[rows], windows)
-            value, index = scores.topk(min(count, scores.shape[1]), dim=1)
-            value, index = torch.cat([best[rows], value], 1), torch.cat([where[rows], index + start], 1)
-            best[rows], kept = value.topk(count, dim=1)
-            where[rows] = index.gather(1, kept)
-    return best, where
+def _parts(correlations: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+    distance = np.clip(1 - correlations.astype(np.float64), FINEST, 2 - FINEST)
+    following = distance[:, 1:].mean(axis=1) if distance.shape[1] > 1 else distance[:, 0]
+    return np.log(2 / distance[:, 0] - 1) / 2, np.log(following / distance[:, 0])
 
 
-def _scores(queries: torch.Tensor, windows: list[torch.Tensor]) -> torch.Tensor:
-    """Highest correlation over shifts and mirror image, float32 [queries, gallery]."""
-    middle = _middle(queries)
-    variants = torch.cat([_unit(middle), _unit(middle.flip(-1))])  # [2 q, pixels]
-    scores = variants @ windows[0].T
-    for window in windows[1:]:
-        torch.maximum(scores, variants @ window.T, out=scores)
-    plain, mirrored = scores.chunk(2)
-    return torch.maximum(plain, mirrored)
-
-
-def _correlations(query: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """The same as `_scores` for one image [*size] and a few candidates [k, *size], by convolution: float32 [k]."""
-    middle = _middle(query[None])
-    convolve, averaged = CONVOLUTIONS[query.dim()]
-    kernels = torch.stack([_unit(middle), _unit(middle.flip(-1))]).view(2, 1, *middle.shape[1:])
-    # Mean 0 first: the variance of a window is a small difference of large numbers otherwise.
-    images = candidates - candidates.flatten(1).mean(1).view(-1, *[1] * query.dim())
-    images = images[:, None, *[slice(1, -1)] * query.dim()]
-    size = list(middle.shape[1:])
-    variance = averaged(images.square(), size, stride=1) - averaged(images, size, stride=1).square()
-    norm = (variance.clamp_min(0) * middle.numel()).sqrt().clamp_min(1e-6)
-    highest: torch.Tensor = (convolve(images, kernels) / norm).flatten(1).amax(1)
-    return highest
-
-
-def _shifted_windows(gallery: torch.Tensor) -> list[torch.Tensor]:
-    size = _middle(gallery).shape[1:]
-    # The outermost line is left out: the blur brought in pixels from beyond the border, which a shift replaces.
-    shifts = range(1, 2 * _shift(gallery) + 2)
-    corners = itertools.product(shifts, repeat=len(size))
-    return [
-        _unit(gallery[:, *[slice(start, start + side) for start, side in zip(corner, size, strict=True)]])
-        for corner in corners
-    ]
-
-
-def _middle(images: torch.Tensor) -> torch.Tensor:
-    margin = _shift(images) + 1
-    return images[:, *[slice(margin, -margin)] * (images.dim() - 1)]
-
-
-def _shift(images: torch.Tensor) -> int:
-    # Two pixels would leave 2x2 of an 8x8 image to compare.
-    return MAX_SHIFT_PX[images.dim() - 1] if min(images.shape[1:]) >= 16 else 1
-
-
-def _unit(windows: torch.Tensor) -> torch.Tensor:
-    # A window without contrast becomes 0 and correlates with nothing.
-    flat = windows.flatten(1)
-    flat = flat - flat.mean(1, keepdim=True)
-    norm: torch.Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
-    return flat / norm.clamp_min(1e-6)
-
-
-def _grey(images: ImageSet) -> torch.Tensor:
-    """float32 [n, *size] in [0, 1], the mean of the channels."""
-    return torch.from_numpy(images.images.mean(axis=1, dtype=np.float32) / np.float32(images.max_value))
-
-
-def _reduced(grey: torch.Tensor) -> torch.Tensor:
-    scale = EXHAUSTIVE_PX[grey.dim() - 1] / max(grey.shape[1:])
-    size = [max(round(side * scale), 8) for side in grey.shape[1:]]
-    return F.interpolate(grey[:, None], size=size, mode="area")[:, 0]
-
-
-def _blurred(grey: torch.Tensor) -> torch.Tensor:
-    axes = grey.dim() - 1
-    return CONVOLUTIONS[axes][1](F.pad(grey[:, None], (1, 1) * axes, mode="replicate"), 3, stride=1)[:, 0]
-
-
-def _are_twins(correlation: Correlation, codes: Index) -> Flags:
-    # Fisher's z makes correlations near 1 comparable; median and MAD bear up to half of twins. Per class: two ones are
-    # always more alike than two eights.
-    z = np.arctanh(np.clip(correlation, -0.999999, 0.999999))
-    bound = np.full(len(z), _usual_maximum(z))
-    for code in np.unique(codes):
-        members = codes == code
-        if members.sum() >= MINIMUM_PER_CLASS:
-            bound[members] = _usual_maximum(z[members])
-    return np.asarray(z > bound)
-
-
-def _usual_maximum(z: Correlation) -> float:
-    centre = np.median(z)
-    return float(centre + TWIN_SIGMAS * max(1.4826 * np.median(np.abs(z - centre)), 1e-6))
+def _larger(parts: tuple[FloatArray, FloatArray], scales: tuple[_Scale, _Scale]) -> FloatArray:
+    return np.maximum(scales[0](parts[0]), scales[1](parts[1]))
