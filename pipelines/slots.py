@@ -20,7 +20,8 @@ R = TypeVar("R")
 
 # `prefect gcl create synthgen-gpu --limit N` makes it; without it nobody waits.
 LIMIT = "synthgen-gpu"
-# The slot of a process that was killed is free again after so long; at Prefect's 300 s a queue would stand still.
+# The slot of a process that was killed is free again after so long; at Prefect's 300 s a queue would stand still, and
+# fewer seconds it does not take.
 _LEASE_S = 60.0
 _TRAINS = "fit"
 
