@@ -54,7 +54,7 @@ def draw(workspace: Workspace, model: str, request: Request, *, target: Path, sp
         tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".synthgen-") as scratch,
     ):
         if wanted.where and not isinstance(load_synthesizer(folder), ConditionalSynthesizer):
-            hint = "ctgan, autoregressive, cart and tvae do"
+            hint = "ctgan, autoregressive, cart and tvae do, and image-gan with conditioning: attributes"
             raise UsageError("this model takes no --where", where="--where", hint=hint)
         rng = named_rng(request.seed, "sample/command")
         with whole_model(folder):

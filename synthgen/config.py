@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 ColumnKind = Literal["numeric", "integer", "categorical", "boolean", "datetime", "id", "text"]
 Purpose = Literal["augment", "share"]
@@ -132,11 +132,15 @@ def _derived_columns(constraint: Constraint) -> Sequence[str]:
             return ()
 
 
+_INDEX_COLUMNS = ("path", "label", "split", "synthetic", "group", "position")
+
+
 class ImageSource(Section):
     """A folder of class folders, an npz in MedMNIST's layout, a zip of either, or a manifest of path and label.
 
     Files are PNG, JPEG, TIFF and BMP, or DICOM, or NIfTI. `series`: what the slices of a DICOM series become.
     `intensity`: whether the numbers of DICOM and NIfTI stay, or those of each file are stretched over 16 bits.
+    `attributes`: columns of a manifest beside the label, such as site or sex, that images keep and may be drawn for.
     """
 
     kind: Literal["images"]
@@ -144,12 +148,23 @@ class ImageSource(Section):
     label: str = "label"
     path_column: str = "path"
     group: str | None = None
+    attributes: tuple[str, ...] = ()
     size: Annotated[int, Field(ge=8, le=128)] | None = None
     fit: Literal["error", "resize", "crop", "pad"] = "error"
     channels: Literal["keep", "grey", "rgb"] = "keep"
     series: Literal["slices", "volume"] = "slices"
     intensity: Literal["keep", "stretch"] = "keep"
     mirror_keeps_label: bool = False
+
+    @field_validator("attributes")
+    @classmethod
+    def _attributes_have_names_of_their_own(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"attributes name {name!r} more than once")
+            if name in _INDEX_COLUMNS:
+                raise ValueError(f"the index of an emitted dataset has a column {name!r} already: rename the attribute")
+        return names
 
 
 class BuiltinSource(Section):
@@ -293,7 +308,7 @@ class ImageGanConfig(_Trained):
     penalty_every: Annotated[int, Field(ge=1, le=64)] | None = None
     architecture: ArchitectureName | Literal["auto"] = "auto"
     space: Literal["auto", "pixels", "latent"] = "auto"
-    conditioning: Literal["class", "none"] = "class"
+    conditioning: Literal["class", "none", "attributes"] = "class"
     width: Annotated[int, Field(ge=4, le=256)] = 16
     latent: Annotated[int, Field(ge=2, le=1024)] = 64
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 32
@@ -320,7 +335,7 @@ class ImageGanConfig(_Trained):
         if self.grow_images is not None and self.architecture != "progressive":
             raise ValueError("grow_images is for architecture progressive alone")
         if self.class_ramp_images and self.conditioning == "none":
-            raise ValueError("class_ramp_images needs conditioning class")
+            raise ValueError("class_ramp_images needs conditioning class or attributes")
         return self
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from synthgen.attributes import Attributes, joined
 from synthgen.config import ColumnKind, Constraint, parse_constraints
 from synthgen.scans import Scan
 
@@ -136,6 +137,7 @@ class ImageSet:
         groups: str [n] or None; images of one group (patient) stay in one split.
         mirror_keeps_label: whether a mirrored image still deserves its label; digits and laterality do not.
         scan: what medical images carry besides; None for other images.
+        attributes: what is known of each image beside its class; None where nothing is.
     """
 
     images: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -144,6 +146,7 @@ class ImageSet:
     groups: npt.NDArray[np.str_] | None = None
     mirror_keeps_label: bool = False
     scan: Scan | None = None
+    attributes: Attributes | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -166,7 +169,8 @@ class ImageSet:
     def take(self, index: Index) -> "ImageSet":
         """The images at these positions, in this order."""
         groups = None if self.groups is None else self.groups[index]
-        return replace(self, images=self.images[index], codes=self.codes[index], groups=groups)
+        attributes = None if self.attributes is None else self.attributes.take(index)
+        return replace(self, images=self.images[index], codes=self.codes[index], groups=groups, attributes=attributes)
 
     def row_keys(self) -> Keys:
         """uint64 [n]: equal for images that are equal in every pixel."""
@@ -174,9 +178,10 @@ class ImageSet:
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
     def fingerprint(self) -> str:
-        """SHA-256 of shape, classes, labels and all pixels; of the scan where there is one."""
+        """SHA-256 of shape, classes, labels and all pixels; of scan and attributes where there are any."""
         header: dict[str, Any] = {"shape": self.images.shape, "dtype": str(self.images.dtype), "classes": self.classes}
         header |= {} if self.scan is None else {"scan": self.scan.state()}
+        header |= {} if self.attributes is None else {"attributes": self.attributes.state()}
         digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
         digest.update(self.codes.tobytes())
         digest.update(self.images.tobytes())
@@ -189,6 +194,7 @@ class ImageSet:
         np.save(directory / "codes.npy", self.codes, allow_pickle=False)
         groups = None if self.groups is None else self.groups.tolist()
         meta = {"classes": self.classes, "groups": groups, "mirror_keeps_label": self.mirror_keeps_label}
+        meta |= {} if self.attributes is None else {"attributes": self.attributes.state()}
         (directory / "meta.json").write_text(json.dumps({**meta, "scan": self.scan and self.scan.state()}))
 
     @classmethod
@@ -202,6 +208,7 @@ class ImageSet:
             groups=None if meta["groups"] is None else np.asarray(meta["groups"], dtype=np.str_),
             mirror_keeps_label=meta["mirror_keeps_label"],
             scan=Scan.restore(meta.get("scan")),
+            attributes=Attributes.restore(meta.get("attributes")),
         )
 
 
@@ -225,6 +232,7 @@ def concat(parts: Sequence[Data]) -> Data:
         images=np.concatenate([part.images for part in images]),
         codes=np.concatenate([part.codes for part in images]),
         groups=None,
+        attributes=joined([(part.attributes, len(part)) for part in images]),
     )
 
 

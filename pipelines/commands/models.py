@@ -16,7 +16,7 @@ def sample(  # noqa: PLR0913 - options of a command
     *,
     rows: int | None = None,
     per_class: Annotated[list[str] | None, Parameter(help="LABEL=N, repeatable.")] = None,
-    where: Annotated[list[str] | None, Parameter(help="COLUMN=VALUE that every row has, repeatable; tables.")] = None,
+    where: Annotated[list[str] | None, Parameter(help="COLUMN=VALUE that every row or image has, repeatable.")] = None,
     seed: int = 0,
     output: Annotated[Path, Parameter(name=["-o", "--output"])],
     on: RunnerOptions | None = None,

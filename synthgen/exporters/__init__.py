@@ -158,6 +158,8 @@ def _manifest(parts: Sequence[Part], facts: Mapping[str, object]) -> dict[str, o
         dtype = str(data.images.dtype) if data.scan is None else data.scan.dtype
         shape |= {"image_shape": list(data.images.shape[1:]), "image_dtype": dtype}
         shape["mirror_keeps_label"] = data.mirror_keeps_label
+        if data.attributes is not None:
+            shape["attributes"] = dict(data.attributes.levels)
         if data.scan is not None:
             shape["scan"] = data.scan.state()
     else:

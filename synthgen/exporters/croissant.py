@@ -113,7 +113,7 @@ def _records(file: str, manifest: Mapping[str, object]) -> list[dict[str, object
     stem, _, suffix = file.partition(".")
     if suffix == "npz":  # Croissant 1.0 has no words for arrays inside an archive.
         return []
-    dtypes = _INDEX_TYPES
+    dtypes = {**_INDEX_TYPES, **dict.fromkeys(cast("Mapping[str, object]", manifest.get("attributes", {})), "object")}
     if manifest["modality"] == "table":
         dtypes = cast("Mapping[str, dict[str, str]]", manifest["dtypes"])[stem]
     record = file.replace(".", "-")

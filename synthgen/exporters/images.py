@@ -56,7 +56,8 @@ def _extra(package: str) -> Iterator[None]:
 def write_files(parts: Sequence[Part], directory: Path, encode: Encode) -> dict[str, int]:
     """Rows of index.parquet: <part>/<class>/<image>.<suffix>, and one line in the index for each.
 
-    The index has path, label (the class name as it came), split, synthetic and, if the data have them, group.
+    The index has path, label (the class name as it came), split, synthetic and, if the data have them, group and a
+    column for each attribute, empty where nobody knows.
     """
     rows: list[dict[str, object]] = []
     for part in parts:
@@ -68,7 +69,7 @@ def write_files(parts: Sequence[Part], directory: Path, encode: Encode) -> dict[
 
 def write_npz(parts: Sequence[Part], directory: Path) -> dict[str, int]:
     """Rows of dataset.npz: <part>_images [n, h, w], [n, h, w, 3] or [n, d, h, w], _labels int64 [n, 1],
-    train_synthetic, classes.
+    train_synthetic, classes; <part>_attributes str [n, attributes] and attribute_names where the data have them.
     """
     arrays: dict[str, np.ndarray] = {}
     for part in parts:
@@ -78,6 +79,10 @@ def write_npz(parts: Sequence[Part], directory: Path) -> dict[str, int]:
             arrays[f"{prefix}_images"] = _channels_last(stored)
             arrays[f"{prefix}_labels"] = part.data.codes[:, None]
             arrays["classes"] = np.asarray(part.data.classes, dtype=np.str_)
+            if part.data.attributes is not None:
+                texts = part.data.attributes.texts
+                arrays["attribute_names"] = np.asarray(list(texts), dtype=np.str_)
+                arrays[f"{prefix}_attributes"] = np.column_stack(list(texts.values()))
             if part.name == "train":
                 arrays["train_synthetic"] = part.synthetic
     np.savez_compressed(directory / NPZ_NAME, allow_pickle=False, **arrays)
@@ -87,15 +92,23 @@ def write_npz(parts: Sequence[Part], directory: Path) -> dict[str, int]:
 def read_npz(directory: Path, split: str) -> tuple[Stored, pd.DataFrame]:
     """Images [n, c, h, w], or volumes [n, 1, d, h, w], of one part, and its index.
 
-    The index has path, position in the file, label, split, synthetic.
+    The index has path, position in the file, label, split, synthetic, and a column for each attribute.
     """
     prefix = NPZ_PREFIX[split]
     with np.load(directory / NPZ_NAME, allow_pickle=False) as arrays:
         images, codes = arrays[f"{prefix}_images"], arrays[f"{prefix}_labels"][:, 0]
         synthetic = arrays["train_synthetic"] if split == "train" else np.full(len(codes), split == "synthetic")
         labels = arrays["classes"][codes]
+        known = arrays["attribute_names"].tolist() if f"{prefix}_attributes" in arrays else []
+        texts = arrays[f"{prefix}_attributes"].T.tolist() if known else []
+        attributes = {name: [text or None for text in column] for name, column in zip(known, texts, strict=True)}
     index = pd.DataFrame(
-        {"path": str(directory / NPZ_NAME), "position": np.arange(len(codes)), "label": labels.astype(object)}
+        {
+            "path": str(directory / NPZ_NAME),
+            "position": np.arange(len(codes)),
+            "label": labels.astype(object),
+            **attributes,
+        }
     )
     # No volume has a side of 3.
     first = images.transpose(0, 3, 1, 2) if images.ndim == 4 and images.shape[3] == 3 else images[:, None]
@@ -126,6 +139,7 @@ def _write_images(part: Part, data: ImageSet, directory: Path, encode: Encode) -
     for name in set(data.labels.tolist()):
         (directory / part.name / folders[name]).mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
+    texts = {} if data.attributes is None else data.attributes.texts
     for position, (image, label, synthetic) in enumerate(zip(data.images, data.labels, part.synthetic, strict=True)):
         stem = f"{part.name}/{folders[label]}/{'synthetic' if synthetic else 'real'}-{position:06d}"
         files = encode(image, Origin(stem, bool(synthetic), part.run_id, data.scan))
@@ -135,6 +149,7 @@ def _write_images(part: Part, data: ImageSet, directory: Path, encode: Encode) -
         row = {"path": path, "label": str(label), "split": part.name, "synthetic": bool(synthetic)}
         if data.groups is not None:
             row["group"] = str(data.groups[position]) or None
+        row |= {name: str(column[position]) or None for name, column in texts.items()}
         rows.append(row)
     return rows
 

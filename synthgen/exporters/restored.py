@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from synthgen.attributes import Attributes
 from synthgen.datasets import Data, ImageSet, Table
 from synthgen.exporters.images import read_npz
 from synthgen.exporters.load import read_index, read_table, schema_of
@@ -40,5 +41,8 @@ def _images(folder: Path, manifest: Mapping[str, Any], name: str) -> tuple[Image
     pixels = whole.astype(np.uint8) if stored.dtype == np.uint8 else whole.astype(np.uint16)
     codes = class_codes(index["label"], manifest["classes"])
     mirrored = bool(manifest.get("mirror_keeps_label", False))
-    images = ImageSet(pixels, codes, tuple(manifest["classes"]), mirror_keeps_label=mirrored, scan=scan)
+    levels = manifest.get("attributes") or {}
+    known = Attributes.of({attribute: index[attribute] for attribute in levels}, levels) if levels else None
+    names = tuple(manifest["classes"])
+    images = ImageSet(pixels, codes, names, mirror_keeps_label=mirrored, scan=scan, attributes=known)
     return images, index["synthetic"].to_numpy(dtype=bool)

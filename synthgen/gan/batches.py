@@ -15,7 +15,7 @@ class Batches:
 
     Attributes:
         images: [n, c, *size], one byte or two per value, scaled only after the gather; float32 for maps.
-        codes: int64 [n].
+        codes: int64 [n], the class of each image; [n, 1 + attributes] where levels of attributes follow it.
         cumulative: float64 [n], cumulative probability of each image, 1 at the end.
         low, high: pixel values that become -1 and 1.
     """
@@ -27,7 +27,9 @@ class Batches:
     high: int
 
     @classmethod
-    def of(cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device) -> Self:
+    def of(
+        cls, data: ImageSet, pixel_range: tuple[int, int], device: torch.device, *, attributes: bool = False
+    ) -> Self:
         """The images of a set, on the device; every class that has images is drawn equally often.
 
         MNIST with 40 images of three digits and 300 of the others, 67,000 images shown: coverage of the rare digits
@@ -36,11 +38,14 @@ class Batches:
         codes = torch.from_numpy(data.codes).to(device)
         counts = torch.bincount(codes, minlength=len(data.classes)).double()
         weights = 1 / counts[codes]
+        if attributes:
+            assert data.attributes is not None
+            codes = torch.column_stack([codes, torch.from_numpy(data.attributes.codes).to(device)])
         cumulative = weights.cumsum(0) / weights.sum()
         return cls(torch.from_numpy(data.images).to(device), codes, cumulative, *pixel_range)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """n images float32 [n, c, *size] in [-1, 1], and their codes int64 [n]."""
+        """n images float32 [n, c, *size] in [-1, 1], and their codes."""
         points = torch.rand(n, dtype=torch.float64, device=self.codes.device, generator=generator)
         # searchsorted, not multinomial: nothing waits for the device.
         index = torch.searchsorted(self.cumulative, points).clamp(max=len(self.codes) - 1)
@@ -51,3 +56,8 @@ class Batches:
         pixels = self.images[index].float()
         scale = 2 / max(1, self.high - self.low)
         return pixels.sub_(self.low).mul_(scale).sub_(1)
+
+
+def classes_of(codes: Tensor) -> Tensor:
+    """int64 [n], of codes as `Batches` has them."""
+    return codes.view(len(codes), -1)[:, 0]

@@ -10,7 +10,7 @@ import torch
 from monai.networks.layers.factories import Pool
 from torch import Tensor
 
-from synthgen.gan.batches import Batches
+from synthgen.gan.batches import Batches, classes_of
 from synthgen.gan.state import TrainingState
 from synthgen.gan.steps import latent, seen
 
@@ -86,7 +86,7 @@ class Watch:
     def over(cls, batches: Batches, held_out: Batches | None, classes: int) -> Self:
         """A watch over a training on these images."""
         parts = [_coarse(batches.scaled(index)) for index in torch.split(torch.arange(len(batches.codes)), _AT_ONCE)]
-        return cls(batches, held_out, spread_of(torch.cat(parts), batches.codes, classes))
+        return cls(batches, held_out, spread_of(torch.cat(parts), classes_of(batches.codes), classes))
 
     @torch.no_grad()
     def look(self, state: TrainingState) -> dict[str, float]:
@@ -95,7 +95,7 @@ class Watch:
         unseen = None if self.held_out is None else self.held_out.draw(_MONITOR_IMAGES, state.rng)
         fake = state.generator(latent(state, len(codes)), codes)
         numbers = {}
-        if (varied := diversity(fake, codes, self.spread)) is not None:
+        if (varied := diversity(fake, classes_of(codes), self.spread)) is not None:
             numbers["diversity"] = varied
         if unseen is not None:
             images = torch.cat([seen(state, images) for images in (trained, unseen[0], fake)])

@@ -1,6 +1,7 @@
 """Generator and discriminator: the body that the architecture names, with what all of them share around it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,15 +36,17 @@ class Generator(nn.Module):
         super().__init__()
         self.spec, self.phase = spec, Phase()
         self.embedding = nn.Embedding(spec.classes, CLASS_FEATURES) if spec.is_conditional else None
+        self.attributes = nn.ModuleList(nn.Embedding(len(levels), CLASS_FEATURES) for levels in spec.attributes)
         self.body = ARCHITECTURES[spec.architecture].generator(spec)
         self.latent = int(self.body.latent)  # type: ignore[arg-type]  # an attribute of a module is anything
 
     def forward(self, latent: Tensor, codes: Tensor) -> Tensor:
-        """latent: float [n, `latent`]; codes: int64 [n] -> float [n, c, *size], in [-1, 1] unless they are maps."""
+        """latent: float [n, `latent`]; codes: see `Batches` -> float [n, c, *size], in [-1, 1] unless they are maps."""
         label = latent.new_empty(len(latent), 0)
         if self.embedding is not None:
             # Scaled so that an element of the class vector is as large as one of z.
-            label = functional.normalize(self.embedding(codes), dim=1) * math.sqrt(CLASS_FEATURES)
+            told = _told([self.embedding, *self.attributes], codes)
+            label = functional.normalize(told, dim=1) * math.sqrt(CLASS_FEATURES)
             label = label * self.phase.class_share
         images = cropped(self.body(latent, label), self.spec.size)
         return torch.tanh(images) if self.spec.maps is None else images
@@ -71,8 +74,9 @@ class Discriminator(nn.Module):
         features = int(self.body.features)  # type: ignore[arg-type]  # an attribute of a module is anything
         self.realism = nn.Linear(features, 1)
         self.embedding = nn.Embedding(spec.classes, features) if spec.is_conditional else None
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=features**-0.5)
+        self.attributes = nn.ModuleList(nn.Embedding(len(levels), features) for levels in spec.attributes)
+        for embedding in filter(None, [self.embedding, *self.attributes]):
+            nn.init.normal_(embedding.weight, std=features**-0.5)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -82,13 +86,14 @@ class Discriminator(nn.Module):
         return layers
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """images: float [n, c, *size] in [-1, 1]; codes: int64 [n] -> logits [n]."""
+        """images: float [n, c, *size], in [-1, 1] unless they are maps; codes: see `Batches` -> logits [n]."""
         h = self.body(images).flatten(2)  # [n, k, positions]
         # Divided by the root: logits keep their spread whatever the image size.
         h = h.sum(2) / math.sqrt(h.shape[2])  # [n, k]
         logits: Tensor = self.realism(h).squeeze(1)
         if self.embedding is not None:
-            logits = logits + (self.embedding(codes) * h).sum(1) * self.phase.class_share
+            told = _told([self.embedding, *self.attributes], codes)
+            logits = logits + (told * h).sum(1) * self.phase.class_share
         return logits
 
     def enter(self, phase: Phase) -> None:
@@ -102,6 +107,12 @@ class Discriminator(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Enter the saved phase."""
         self.enter(_unpacked(state))
+
+
+def _told(embeddings: Sequence[nn.Module], codes: Tensor) -> Tensor:
+    """The sum over class and attributes, [n, features]."""
+    columns = codes.view(len(codes), -1).unbind(1)
+    return torch.stack([embedding(column) for embedding, column in zip(embeddings, columns, strict=True)]).sum(0)
 
 
 def _entered(body: nn.Module, phase: Phase) -> Phase:

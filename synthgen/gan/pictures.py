@@ -25,7 +25,7 @@ class Album:
 
     Attributes:
         latent: float [n, z], the same for all classes, so that columns show what the class does.
-        codes: int64 [n].
+        codes: as `Batches` has them.
     """
 
     directory: Path
@@ -33,11 +33,11 @@ class Album:
     codes: Tensor
 
     @classmethod
-    def of(cls, directory: Path, generator: Generator, codes: Sequence[int]) -> Self:
-        """An album in this folder, of the first ten of these classes."""
+    def of(cls, directory: Path, generator: Generator, codes: Sequence[Sequence[int]] | Sequence[int]) -> Self:
+        """An album in this folder, of the first ten of these classes, or of classes with levels of attributes."""
         some = list(codes)[:_CLASSES]
         latent = torch.randn(_PER_CLASS, generator.latent, generator=torch.Generator().manual_seed(0))
-        return cls(directory, latent.repeat(len(some), 1), torch.tensor(some).repeat_interleave(_PER_CLASS))
+        return cls(directory, latent.repeat(len(some), 1), torch.tensor(some).repeat_interleave(_PER_CLASS, 0))
 
     @torch.no_grad()
     def keep(self, average: Generator | MapGenerator, images: int) -> None:

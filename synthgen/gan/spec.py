@@ -58,6 +58,7 @@ class NetworkSpec:
         latent: length of z.
         is_conditional: whether the networks are told the class.
         maps: what the networks work on in place of images; None for images.
+        attributes: names of the levels of each attribute that the networks are told beside the class.
     """
 
     size: tuple[int, ...]
@@ -68,6 +69,7 @@ class NetworkSpec:
     latent: int
     is_conditional: bool = True
     maps: MapSpec | None = None
+    attributes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def space(self) -> str:

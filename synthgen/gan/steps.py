@@ -27,7 +27,7 @@ def discriminator_step(
     """
     images = torch.cat([seen(state, real), seen(state, fake)])
     weight = _penalty_weight(state, config)
-    logits = state.discriminator(images.requires_grad_(weight > 0), codes.repeat(2)).float()
+    logits = state.discriminator(images.requires_grad_(weight > 0), torch.cat([codes, codes])).float()
     real_logits, fake_logits = logits.chunk(2)
     objective = LOSSES[config.loss].discriminator(real_logits, fake_logits)
     if weight > 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthgen.attributes import Attributes
 from synthgen.config import ImageSource
 from synthgen.datasets import ImageSet, Ingested
 from synthgen.errors import ConfigError, DataError, Refusals
@@ -46,7 +47,8 @@ def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
 
 
 def _refuse_columns(source: ImageSource, split_column: str | None) -> None:
-    for key, value in (("split.column", split_column), ("source.group", source.group)):
+    columns = [("split.column", split_column), ("source.group", source.group)]
+    for key, value in (*columns, *(("source.attributes", name) for name in source.attributes)):
         if value is not None:
             message = f"{key} is {value!r}, but only a manifest has columns"
             raise ConfigError(message, where=key, hint="folders named train, valid and holdout are a split, too")
@@ -76,7 +78,7 @@ def _from_scans(entries: Sequence[Entry], source: ImageSource, name: str, kind: 
     scans = read_scans(entries, source, name, kind)
     parts = [entry.part for entry in scans.entries if entry.part is not None]
     data = _image_set(scans.images, [entry.label for entry in scans.entries], source)
-    data = replace(data, groups=scans.groups, scan=scans.scan)
+    data = replace(data, groups=scans.groups, scan=scans.scan, attributes=_attributes(scans.entries, source))
     return _ingested(data, parts or None, name, sizes=scans.shapes, found=scans.problems)
 
 
@@ -97,7 +99,15 @@ def _from_pictures(entries: Sequence[Entry], source: ImageSource, name: str) -> 
     groups = None if source.group is None else np.asarray([entry.group for entry in entries], dtype=np.str_)
     parts = [entry.part for entry in entries if entry.part is not None]
     data = _image_set(as_pixels(np.stack(pixels)), [entry.label for entry in entries], source)
-    return _ingested(replace(data, groups=groups), parts or None, name, sizes=len(set(headers)))
+    data = replace(data, groups=groups, attributes=_attributes(entries, source))
+    return _ingested(data, parts or None, name, sizes=len(set(headers)))
+
+
+def _attributes(entries: Sequence[Entry], source: ImageSource) -> Attributes | None:
+    if not source.attributes:
+        return None
+    columns = zip(*(entry.attributes for entry in entries), strict=True)
+    return Attributes.of(dict(zip(source.attributes, columns, strict=True)))
 
 
 def _from_arrays(path: Path, source: ImageSource) -> Ingested:

@@ -14,18 +14,25 @@ from synthgen.splitting import PART_NAMES, standard_parts
 
 # Files that stand beside images and are none.
 BESIDE = {".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".db", ".ini", ".html", ".pdf"}
+# Of an attribute. More are learned from too few images each.
+MOST_LEVELS = 64
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image file with its label. `name`: how a message calls the file; `part` and `group` None when not given."""
+    """One image file with its label. `name`: how a message calls the file; `part` and `group` None when not given.
+
+    Attributes:
+        attributes: levels, in the order of source.attributes.
+    """
 
     path: Path
     name: str
     label: str
     part: str | None = None
     group: str | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def folder_entries(root: Path) -> list[Entry]:
@@ -91,15 +98,17 @@ def manifest_entries(path: Path, source: ImageSource, split_column: str | None) 
     """The files that a CSV or parquet manifest lists, paths relative to it; raises DataError naming the row."""
     frame = read_frame(path)
     columns = [str(name) for name in frame.columns]
+    attributes = [("attributes", name) for name in source.attributes]
     for role, name in (("path_column", source.path_column), ("label", source.label), ("group", source.group),
-                       ("split.column", split_column)):  # fmt: skip
+                       ("split.column", split_column), *attributes):  # fmt: skip
         if name is not None:
             require_column(role, name, columns, path.name)
-    for name in (source.path_column, source.label):
+    for name in (source.path_column, source.label, *source.attributes):
         missing = int(frame[name].isna().sum())
         if missing:
             message = f"column {name!r} of {path.name!r} is missing in {missing:,} of {len(frame):,} rows"
             raise DataError(message, where=str(path))
+    known = _attributes(frame, source.attributes, path)
     files = [_manifest_file(path, text, row) for row, text in enumerate(_texts(frame[source.path_column]), start=1)]
     labels = _texts(frame[source.label])
     groups: Sequence[str | None] = _groups(frame[source.group]) if source.group else [None] * len(frame)
@@ -107,9 +116,21 @@ def manifest_entries(path: Path, source: ImageSource, split_column: str | None) 
     if split_column is not None:
         parts = standard_parts(frame[split_column], f"column {split_column!r} of {path.name!r}").tolist()
     return [
-        Entry(file, f"{path.name} row {row}", label, part, group)
-        for row, (file, label, part, group) in enumerate(zip(files, labels, parts, groups, strict=True), start=1)
+        Entry(file, f"{path.name} row {row}", label, part, group, levels)
+        for row, (file, label, part, group, levels) in enumerate(
+            zip(files, labels, parts, groups, known, strict=True), start=1
+        )
     ]
+
+
+def _attributes(frame: pd.DataFrame, names: Sequence[str], path: Path) -> list[tuple[str, ...]]:
+    for name in names:
+        levels = frame[name].nunique()
+        if levels > MOST_LEVELS:
+            message = f"column {name!r} of {path.name!r} has {levels:,} values, an attribute at most {MOST_LEVELS}"
+            raise DataError(message, where="source.attributes", hint="put numbers into a few ranges, or leave it out")
+    columns = [_texts(frame[name]) for name in names]
+    return list(zip(*columns, strict=True)) if columns else [()] * len(frame)
 
 
 def _groups(column: pd.Series) -> list[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from synthgen.attributes import Attributes
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
 from synthgen.errors import ModelError
@@ -32,6 +33,8 @@ class Facts:
     Attributes:
         counts: training images of each class.
         pixel_range: lowest and highest value; the generator's -1 and 1.
+        levels: of each attribute that the model was told; empty without any.
+        combinations: codes of class and levels, and training images of them.
     """
 
     classes: tuple[str, ...]
@@ -40,25 +43,43 @@ class Facts:
     pixel_range: tuple[int, int]
     mirror_keeps_label: bool
     scan: Scan | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    combinations: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
-    def of(cls, train: ImageSet) -> Self:
-        """Of these images."""
+    def of(cls, train: ImageSet, attributes: Attributes | None = None) -> Self:
+        """Of these images, and of what the model was told of them beside the class."""
         counts = np.bincount(train.codes, minlength=len(train.classes))
         low, high = int(train.images.min()), int(train.images.max())
         dtype, mirror = str(train.images.dtype), train.mirror_keeps_label
-        return cls(train.classes, tuple(counts.tolist()), dtype, (low, high), mirror, train.scan)
+        facts = cls(train.classes, tuple(counts.tolist()), dtype, (low, high), mirror, train.scan)
+        if attributes is None:
+            return facts
+        found, times = np.unique(np.column_stack([train.codes, attributes.codes]), axis=0, return_counts=True)
+        combinations = tuple(map(tuple, np.column_stack([found, times]).tolist()))
+        return replace(facts, levels=attributes.levels, combinations=combinations)
 
     @classmethod
     def restore(cls, data: Mapping[str, Any]) -> Self:
         """From the JSON that `asdict` makes of it."""
         tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
-        return cls(**{**data, **tuples, "scan": Scan.restore(data.get("scan"))})
+        levels = {name: tuple(names) for name, names in data.get("levels", {}).items()}
+        combinations = tuple(map(tuple, data.get("combinations", ())))
+        scan = Scan.restore(data.get("scan"))
+        return cls(**{**data, **tuples, "scan": scan, "levels": levels, "combinations": combinations})
 
     @property
     def learned(self) -> dict[str, int]:
         """Code of each class that had images."""
         return {name: code for code, name in enumerate(self.classes) if self.counts[code]}
+
+    @property
+    def examples(self) -> Sequence[Sequence[int]] | Sequence[int]:
+        """Codes of each class that had images; with attributes, those of its most frequent combination."""
+        if not self.levels:
+            return list(self.learned.values())
+        most = {item[0]: item[:-1] for item in sorted(self.combinations, key=lambda item: item[-1])}
+        return [most[code] for code in self.learned.values()]
 
 
 @dataclass(frozen=True)
@@ -139,7 +160,8 @@ def spec_of(saved: Mapping[str, Any]) -> NetworkSpec:
     """From the JSON that `asdict` makes of it."""
     maps = saved.get("maps")
     maps = maps and MapSpec(**{**maps, "size": tuple(maps["size"])})
-    return NetworkSpec(**{**saved, "size": tuple(saved["size"]), "maps": maps})
+    attributes = tuple(map(tuple, saved.get("attributes", ())))
+    return NetworkSpec(**{**saved, "size": tuple(saved["size"]), "maps": maps, "attributes": attributes})
 
 
 def _write_weights(network: nn.Module, path: Path) -> str:

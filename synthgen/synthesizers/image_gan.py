@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -24,7 +24,7 @@ from synthgen.gan.training import train as train_gan
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_assisting import call_for_help, require_shares
-from synthgen.synthesizers.image_drawing import asked_codes, drawn
+from synthgen.synthesizers.image_drawing import asked_codes, asked_conditions, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
 from synthgen.synthesizers.image_maps import Material, map_spec, safe_on_maps, with_maps
 from synthgen.synthesizers.image_transfer import difference, require_fit, source_of, start_from
@@ -78,10 +78,13 @@ class ImageGan:
         assert isinstance(train, ImageSet)
         assert isinstance(valid, ImageSet)
         self.check(train)
-        team, facts, seed, device = Team.current(), Facts.of(train), int(rng.integers(2**63)), best_device()
+        team, told = Team.current(), self.config.conditioning == "attributes"
+        facts = Facts.of(train, train.attributes if told else None)
+        seed, device = int(rng.integers(2**63)), best_device()
         source = self._source(train, device)
-        held_out = Batches.of(valid, facts.pixel_range, device) if len(valid) else None
-        batches, key = Batches.of(train, facts.pixel_range, device), _checkpoint_key(train, self.config, seed, source)
+        of = partial(Batches.of, pixel_range=facts.pixel_range, device=device, attributes=told)
+        batches, held_out = of(train), of(valid) if len(valid) else None
+        key = _checkpoint_key(train, self.config, seed, source)
         state = self._initial_state(train, source, seed, device)
         state.team = team
         material = Material(batches, held_out, self.config, key)
@@ -90,7 +93,7 @@ class ImageGan:
         keep = None
         if checkpoint:
             load_checkpoint(state, checkpoint, material.key)
-            album = Album.of(checkpoint / "pictures", state.average, list(facts.learned.values()))
+            album = Album.of(checkpoint / "pictures", state.average, facts.examples)
             keep = partial(_keep, directory=checkpoint, key=material.key, album=album, autoencoder=material.autoencoder)
         call_for_help(state, material.batches, material.config)
         with suitable_threads(state.generator.spec.size, device, team):
@@ -122,9 +125,21 @@ class ImageGan:
 
     @torch.no_grad()
     def sample(self, n: int, labels: Labels | None, rng: np.random.Generator) -> ImageSet:
-        """Images of the labels asked for; without labels, of classes as frequent as in train."""
+        """Images of the labels asked for; without labels, of classes as frequent as in train; attributes alike."""
+        return self.sample_where(n, labels, {}, rng)
+
+    def sample_where(
+        self, n: int, labels: Labels | None, where: Mapping[str, object], rng: np.random.Generator
+    ) -> ImageSet:
+        """Like `sample`, every image with these levels of attributes; raises ModelError for levels not learned."""
         fitted = self._fitted()
-        codes = asked_codes(n, labels, fitted.facts, rng)
+        if where and not fitted.facts.levels:
+            hint = "synthesizer.conditioning: attributes, with source.attributes, trains one that does"
+            raise ModelError("this image model was told no attributes, so it draws for none", hint=hint)
+        if fitted.facts.levels:
+            codes = asked_conditions(n, labels, where, fitted.facts, rng)
+        else:
+            codes = asked_codes(n, labels, fitted.facts, rng)
         return drawn(fitted.decoder, codes, fitted.facts, rng)
 
     @torch.no_grad()
@@ -136,7 +151,8 @@ class ImageGan:
         """
         fitted = self._fitted()
         assert isinstance(data, ImageSet)
-        batches = Batches.of(data, fitted.facts.pixel_range, best_device())
+        told = bool(fitted.facts.levels)
+        batches = Batches.of(data, fitted.facts.pixel_range, best_device(), attributes=told)
         if fitted.autoencoder is not None:
             batches = encoded(batches, fitted.autoencoder)
         logits = [
@@ -192,9 +208,20 @@ def network_spec(
         architecture=automatic if config.architecture == "auto" else config.architecture,
         width=config.width,
         latent=config.latent,
-        is_conditional=config.conditioning == "class",
+        is_conditional=config.conditioning != "none",
         maps=maps,
+        attributes=_levels(train, config),
     )
+
+
+def _levels(train: ImageSet, config: ImageGanConfig) -> tuple[tuple[str, ...], ...]:
+    if config.conditioning != "attributes":
+        return ()
+    if train.attributes is None:
+        message = "conditioning is attributes, but of these images nothing is known beside the class"
+        hint = "source.attributes names columns of a manifest"
+        raise ConfigError(message, where="synthesizer.conditioning", hint=hint)
+    return tuple(train.attributes.levels.values())
 
 
 def _keep(state: TrainingState, *, directory: Path, key: str, album: Album, autoencoder: Autoencoder | None) -> None:

@@ -20,6 +20,7 @@ _SAME: Mapping[str, str] = {
     "architecture": "leave synthesizer.architecture out, then it is taken over",
     "width": "set synthesizer.width to the same",
     "latent": "set synthesizer.latent to the same",
+    "attributes": "set source.attributes to those with the same values, and synthesizer.conditioning to attributes",
     "is_conditional": "set synthesizer.conditioning to the same",
 }
 _EMBEDDING = "embedding.weight"

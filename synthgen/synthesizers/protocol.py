@@ -6,7 +6,7 @@ from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from synthgen.datasets import Data, Labels, Table
+from synthgen.datasets import Data, Labels
 from synthgen.stats import FloatArray
 
 
@@ -37,11 +37,11 @@ class Synthesizer(Protocol):
 
 @runtime_checkable
 class ConditionalSynthesizer(Synthesizer, Protocol):
-    """A synthesizer of tables that draws rows with any combination of values."""
+    """A synthesizer that draws rows with any combination of values, or images with levels of attributes."""
 
     def sample_where(
         self, n: int, labels: Labels | None, where: Mapping[str, object], rng: np.random.Generator
-    ) -> Table:
+    ) -> Data:
         """Like `sample`, every row with these values by column; None asks for a missing one, text is parsed.
 
         Raises:
