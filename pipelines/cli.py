@@ -60,7 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
     tokens = sys.argv[1:] if arguments is None else arguments
     # As Ctrl-C: what was trained is kept, the run is marked, servers are stopped.
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(help_out() if is_helper() and tokens[:1] == ["run"] else _answer(tokens))
+    if is_helper() and tokens[:1] == ["run"]:
+        help_out()
+    sys.exit(_answer(tokens))
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:

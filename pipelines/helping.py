@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from synthgen.errors import ResourceError, UsageError
 
@@ -15,15 +16,19 @@ def is_helper() -> bool:
     return int(os.environ.get("RANK", "0")) > 0
 
 
-def help_out() -> int:
-    """Train beside the first process until it has no more to do, or is gone."""
+def help_out() -> NoReturn:
+    """Train beside the first process until it has no more to do, or is gone, and end."""
     from synthgen.synthesizers.assisting import help_out as follow
 
     # The first process is gone: it has said why.
+    code = 1
     with suppress(RuntimeError, ResourceError, KeyboardInterrupt):
         follow()
-        return 0
-    return 1
+        code = 0
+    # Nothing is left to write, and torch's threads at times abort a process whose Python shuts down: torchrun would end
+    # the first process for it, which still has to judge.
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ TRAININGS = {
     "residual-attention, RGB": ((8, 8), 3, {"architecture": "residual-attention"}),
     "residual, volumes": ((8, 8, 8), 1, {"architecture": "residual"}),
     "progressive": ((8, 8), 1, {"architecture": "progressive"}),
+    "by the clock": ((8, 8), 1, {"architecture": "progressive", "budget_steps": None, "budget_minutes": 0.02}),
     "style, volumes": ((8, 8, 8), 1, {"architecture": "style"}),
     "straight": ((8, 8), 1, {}),
     "rolled back": ((8, 8), 1, {}),
