@@ -1,6 +1,7 @@
 """Where the image GAN works: on pixels, or on the maps of an autoencoder that part of the budget trains first."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ from synthgen.synthesizers.image_files import FittedGan
 _SHARE = 0.3
 _BATCH = 8
 _FACTOR, _DEPTH, _WIDTH = 4, 4, 16
+# Blood cells of 128 px after 180 CPU s: Fréchet ratio 6.8 by maps, 13.4 by pixels, 293 images per second against 21.
+# Volumes of 64 voxels that are nearly all 0 came back as nothing but 0 after as long.
+_LARGE_PIXELS = 128 * 128
 # The edge of the smallest map that has something to double.
 _SMALLEST_MAP = 4
 # A moved map is the map of a moved image; brightness, contrast and mirroring have no such counterpart.
@@ -64,15 +68,15 @@ def map_spec(train: ImageSet, config: ImageGanConfig, source: FittedGan | None) 
     Raises:
         ConfigError: the images are too small for maps, or an augmentation is for pixels.
     """
-    if not _uses_maps(config, source):
-        return None
     channels, *size = train.images.shape[1:]
+    if not _uses_maps(config, source, size):
+        return None
     if min(size) < _SMALLEST_MAP * _FACTOR:
         message = (
             f"space is latent, but an edge of the images has {min(size)} px, and {_SMALLEST_MAP * _FACTOR} are needed"
         )
         raise ConfigError(message, where="synthesizer.space", hint="space: pixels")
-    if config.augmentation != "auto" and not set(config.augmentation) <= set(_SAFE_ON_MAPS):
+    if not _augments_maps(config):
         message = (
             f"augmentation names {', '.join(config.augmentation)}, but maps of an autoencoder take translation alone"
         )
@@ -105,11 +109,17 @@ def safe_on_maps(config: ImageGanConfig) -> Sequence[AugmentationName]:
     return _SAFE_ON_MAPS if config.augmentation == "auto" else config.augmentation
 
 
-def _uses_maps(config: ImageGanConfig, source: FittedGan | None) -> bool:
-    """As configured; else as the model to go on from does."""
-    if config.space == "auto" and source is not None:
+def _uses_maps(config: ImageGanConfig, source: FittedGan | None, size: Sequence[int]) -> bool:
+    """As configured; else as the model to go on from does; else for large images, not for volumes."""
+    if config.space != "auto":
+        return config.space == "latent"
+    if source is not None:
         return source.autoencoder is not None
-    return config.space == "latent"
+    return len(size) == 2 and math.prod(size) >= _LARGE_PIXELS and _augments_maps(config)
+
+
+def _augments_maps(config: ImageGanConfig) -> bool:
+    return config.augmentation == "auto" or set(config.augmentation) <= set(_SAFE_ON_MAPS)
 
 
 def _fingerprint(autoencoder: Autoencoder) -> str:

@@ -12,6 +12,7 @@ from synthgen.errors import ConfigError, ModelError
 from synthgen.gan.autoencoder import Autoencoder
 from synthgen.gan.spec import MapSpec
 from synthgen.synthesizers.image_gan import ImageGan
+from synthgen.synthesizers.image_maps import map_spec
 
 
 def config(**changes):
@@ -153,3 +154,18 @@ def test_a_damaged_autoencoder_is_refused(tmp_path, harm):
     file.unlink() if harm == "missing" else file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(ModelError, match=r"autoencoder\.safetensors"):
         ImageGan.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes", "is_latent"),
+    [
+        ((1, 128, 128), {}, True),
+        ((1, 127, 128), {}, False),
+        ((1, 128, 128), {"augmentation": ["contrast"]}, False),
+        ((1, 128, 128), {"augmentation": ["translation"]}, True),
+        ((1, 64, 64, 64), {}, False),
+    ],
+)
+def test_large_images_are_learned_by_maps_unless_told_otherwise(shape, changes, is_latent):
+    data = ImageSet(np.zeros((2, *shape), dtype=np.uint8), np.arange(2), ("a", "b"))
+    assert (map_spec(data, config(space="auto", **changes), None) is not None) == is_latent
