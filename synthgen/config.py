@@ -298,6 +298,7 @@ class ImageGanConfig(_Trained):
     signal is at full strength. `grow_images`: shown until a progressive architecture is whole; null = half the budget.
     `init_from`: a saved model or a run to go on from, with the lowest `freeze` layers of its discriminator kept as is.
     `warm_start`: begin with the model of the last run of this name that passed, where it fits the images.
+    `compile`: train by compiled graphs; auto = on a GPU, from 15 minutes on.
     """
 
     kind: Literal["image-gan"]
@@ -321,6 +322,12 @@ class ImageGanConfig(_Trained):
     init_from: str | None = None
     freeze: Annotated[int, Field(ge=0, le=16)] = 0
     warm_start: bool = False
+    compile: bool | Literal["auto"] = "auto"
+
+    @property
+    def changes_while_training(self) -> bool:
+        """Whether the networks are not the same from step to step, beside their weights."""
+        return self.architecture == "progressive" or self.class_ramp_images > 0
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> "ImageGanConfig":
@@ -332,6 +339,10 @@ class ImageGanConfig(_Trained):
             raise ValueError("freeze keeps layers of a saved model as they are; it needs init_from")
         if self.warm_start and self.init_from is not None:
             raise ValueError("warm_start and init_from name two models to begin with; leave one out")
+        if self.compile is True and self.changes_while_training:
+            raise ValueError(
+                "compile needs networks that stay as they are; progressive and class_ramp_images change them"
+            )
         if self.grow_images is not None and self.architecture != "progressive":
             raise ValueError("grow_images is for architecture progressive alone")
         if self.class_ramp_images and self.conditioning == "none":

@@ -14,19 +14,37 @@ _FACE_PIXELS = 2048
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """What one step of the discriminator looks at.
+
+    Attributes:
+        images: float [2n, c, *size] as it sees them, first the real ones, then their fake partners of the same class.
+        codes: int64 [n].
+        place: float [n], uniform in [0, 1]; empty for a penalty that does not look between the partners.
+        weight: of the penalty.
+    """
+
+    images: Tensor
+    codes: Tensor
+    place: Tensor
+    weight: float
+
+
+@dataclass(frozen=True)
 class Judged:
     """What the discriminator said about n pairs.
 
     Attributes:
-        images: [2n, c, *size] that require gradients, first the real ones, then the fake partners of their class.
-        logits: [2n], each computed from its own image alone.
+        images: [2n, c, *size], first the real ones, then the fake partners of their class.
+        slopes: of each logit with respect to its image, like images, differentiable.
         judge: logits [n] of n other images of the pairs' classes.
+        place: [n], uniform in [0, 1]; empty for a penalty that does not look between the partners.
     """
 
     images: Tensor
-    logits: Tensor
+    slopes: Tensor
     judge: Callable[[Tensor], Tensor]
-    rng: torch.Generator
+    place: Tensor
 
 
 @dataclass(frozen=True)
@@ -37,53 +55,62 @@ class Penalty:
         gamma: weight for small images.
         grows: whether the weight grows with the pixel count.
         every: steps between two of it; the weight makes up for the steps between.
+        is_between: whether it looks at random places between the partners.
     """
 
     value: Callable[[Judged], Tensor]
     gamma: float
     grows: bool
     every: int
+    is_between: bool = False
 
     def weight(self, longest_edge: int) -> float:
         """The default weight for images of this size: constant up to 45 px, then as the pixels of a face."""
         return self.gamma * max(1.0, longest_edge**2 / _FACE_PIXELS) if self.grows else self.gamma
 
 
-def squared_gradient_norms(logits: Tensor, images: Tensor) -> Tensor:
-    """|d logit / d image|^2 of each image, [n], differentiable.
+def judged_slopes(judge: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [n], and the slope of each with respect to its image, like images, both differentiable.
+
+    By transforms of functions alone: the usual autograd.grad(create_graph=True) cannot be compiled.
 
     Args:
-        logits: [n], each computed from its own image alone.
-        images: [n, c, *size] that require gradients.
+        judge: logits [n] of images, each from its own image alone.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.flatten(1).square().sum(1)
+    logits: Tensor
+    logits, pull = torch.func.vjp(judge, images)  # type: ignore[misc]  # typed as with has_aux
+    (slopes,) = pull(torch.ones_like(logits))
+    return logits, slopes
 
 
 def r1(judged: Judged) -> Tensor:
     """Half the mean squared slope at real images. Source: Mescheder 2018, eq. 9, arXiv:1801.04406."""
-    return squared_gradient_norms(judged.logits, judged.images).chunk(2)[0].mean() / 2
+    return squared_norms(judged.slopes).chunk(2)[0].mean() / 2
 
 
 def r1r2(judged: Judged) -> Tensor:
     """R1 plus the same at fake images. Source: Huang 2024, section 3, arXiv:2501.05441."""
-    return squared_gradient_norms(judged.logits, judged.images).sum() / len(judged.logits)
+    return squared_norms(judged.slopes).sum() / len(judged.slopes)
 
 
 def gp(judged: Judged) -> Tensor:
     """Mean squared distance of slopes from 1 between real and fake partners. Source: Gulrajani, arXiv:1704.00028."""
-    real, fake = judged.images.detach().chunk(2)
+    real, fake = judged.images.chunk(2)
     # Uniform: normal numbers, as some copies of this formula have them, leave the line between the two.
-    place = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, generator=judged.rng)
-    points = torch.lerp(real, fake, place).requires_grad_()
-    norms = (squared_gradient_norms(judged.judge(points), points) + _TINY).sqrt()
-    return (norms - 1).square().mean()
+    points = torch.lerp(real, fake, judged.place.view(-1, *[1] * (real.dim() - 1)))
+    _, slopes = judged_slopes(judged.judge, points)
+    return ((squared_norms(slopes) + _TINY).sqrt() - 1).square().mean()
+
+
+def squared_norms(slopes: Tensor) -> Tensor:
+    """|d logit / d image|^2 of each image, [n]."""
+    return slopes.float().flatten(1).square().sum(1)
 
 
 # R1 and R2 every 4 steps: 1.23x faster than every step. To add one: a function of Judged with its source, a line here
 # and in config.PenaltyName.
 PENALTIES: Mapping[PenaltyName, Penalty] = {
-    "gp": Penalty(gp, gamma=10.0, grows=False, every=1),
+    "gp": Penalty(gp, gamma=10.0, grows=False, every=1, is_between=True),
     "r1": Penalty(r1, gamma=1.0, grows=True, every=4),
     "r1r2": Penalty(r1r2, gamma=1.0, grows=True, every=4),
 }

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from synthgen.config import ImageGanConfig
 from synthgen.gan.augment import Policy
+from synthgen.gan.graphs import Graphs
 from synthgen.gan.networks import Discriminator, Generator, Phase
 from synthgen.gan.spec import NetworkSpec
 from synthgen.team import ALONE, Team
@@ -40,6 +41,7 @@ class TrainingState:
         rollbacks: how often training went back to an earlier state; each halves the learning rate.
         history: numbers of each tick.
         team: the processes that train together; weights, counters and policy are the same in all of them.
+        graphs: the networks as compiled; None where they are called as they are.
     """
 
     generator: Generator
@@ -57,6 +59,7 @@ class TrainingState:
     rollbacks: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     team: Team = ALONE
+    graphs: Graphs | None = None
 
     @classmethod
     def initial(
@@ -129,10 +132,14 @@ class TrainingState:
         tensors = {name: tensor.detach().clone() for name, tensor in self.tensors().items()}
         return Saved(tensors, self.policy, self.step, self.images)
 
-    def roll_back(self, saved: "Saved") -> None:
-        """Go back to the copy, with half of the learning rate; the time that was spent stays spent."""
+    def take_back(self, saved: "Saved") -> None:
+        """Be as the copy is; the time that was spent stays spent."""
         _restore(self, saved.tensors)
         self.policy, self.step, self.images = saved.policy, saved.step, saved.images
+
+    def roll_back(self, saved: "Saved") -> None:
+        """Go back to the copy, with half of the learning rate; the time that was spent stays spent."""
+        self.take_back(saved)
         self.rollbacks += 1
         _set_rates(self)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from synthgen.gan.penalties import PENALTIES, Judged, squared_gradient_norms
+from synthgen.gan.penalties import PENALTIES, Judged, judged_slopes, squared_norms
 
 
 def _curved(images):
@@ -11,8 +11,7 @@ def _curved(images):
 
 def test_penalty_equals_the_gradient_norm_by_finite_differences():
     images = torch.randn(3, 2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    images.requires_grad_()
-    norms = squared_gradient_norms(_curved(images), images)
+    norms = squared_norms(judged_slopes(_curved, images)[1])
     steps = 1e-6 * torch.eye(8, dtype=torch.float64).view(8, 2, 2, 2)
     expected = [
         sum(((_curved(x + h) - _curved(x - h)).item() / 2e-6) ** 2 for h in steps[:, None]) for x in images[:, None]
@@ -22,16 +21,16 @@ def test_penalty_equals_the_gradient_norm_by_finite_differences():
 
 def test_penalty_can_be_minimised():
     slope = torch.tensor(2.0, requires_grad=True)
-    images = torch.ones(4, 1, 2, 2, requires_grad=True)
-    penalty = squared_gradient_norms((slope * images).sum((1, 2, 3)), images).mean()
+    penalty = squared_norms(judged_slopes(lambda x: (slope * x).sum((1, 2, 3)), torch.ones(4, 1, 2, 2))[1]).mean()
     (gradient,) = torch.autograd.grad(penalty, slope)
     assert penalty.item() == pytest.approx(4 * 2.0**2)
     assert gradient.item() == pytest.approx(4 * 2 * 2.0)
 
 
 def judged(judge, real, fake, seed=0):
-    images = torch.cat([real, fake]).requires_grad_()
-    return Judged(images, judge(images), judge, torch.Generator().manual_seed(seed))
+    images = torch.cat([real, fake])
+    place = torch.rand(len(real), generator=torch.Generator().manual_seed(seed))
+    return Judged(images, judged_slopes(judge, images)[1], judge, place)
 
 
 def squares(slope):
