@@ -20,6 +20,8 @@ from synthgen.gan.state import TrainingState
 from synthgen.gan.steps import discriminator_objective, train_step
 
 CPU = torch.device("cpu")
+# torch looks at what it is given, and then warns of having looked.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 
 
 def config(**changes):
@@ -48,9 +50,9 @@ def compiled(state, settings):
     [
         ({}, "dcgan", (8, 8)),
         ({"loss": "wasserstein"}, "dcgan", (8, 8)),
-        ({"loss": "hinge", "penalty": "r1"}, "residual-attention", (8, 8)),
-        ({"loss": "nonsaturating", "penalty": "none"}, "style", (8, 8)),
-        ({"penalty_every": 1}, "residual", (8, 8, 8)),
+        pytest.param({"loss": "hinge", "penalty": "r1"}, "residual-attention", (8, 8), marks=pytest.mark.slow),
+        pytest.param({"loss": "nonsaturating", "penalty": "none"}, "style", (8, 8), marks=pytest.mark.slow),
+        pytest.param({"penalty_every": 1}, "residual", (8, 8, 8), marks=pytest.mark.slow),
     ],
     ids=str,
 )
