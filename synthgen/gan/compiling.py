@@ -58,6 +58,6 @@ def compile_networks(state: TrainingState, batches: Batches, config: ImageGanCon
 
 
 def _pays(state: TrainingState, config: ImageGanConfig) -> bool:
-    """On a CPU compiled steps are no faster: 286 images per second against 302, 169 against 199 with residual networks."""
+    """On a CPU compiled steps are no faster: 286 images per second against 302, 169 against 199 if residual."""
     is_long = not (config.budget_steps or config.budget_images) and config.budget_minutes >= _WORTH_MINUTES
     return state.device.type == "cuda" and is_long and not config.changes_while_training
