@@ -1,6 +1,6 @@
 """Every kind of synthesizer through the same run: same data, same splits, same judge.
 
-Trained kinds are curated as users get them; the controls (CONTROL_KINDS in config.py) are measured as they come.
+Trained kinds are curated as users get them; the controls (CONTROL_KINDS) are measured as they come.
 
     python benchmarks/synthesizers.py configs/breast-cancer.yaml ctgan ctgan-library marginals copies --minutes 0.5
 

@@ -1,4 +1,4 @@
-"""The table of synthesizers. To add one: a config class in config.py, a module here with its class, then a line.
+"""The table of synthesizers. To add one: a class in config/synthesizers.py, a module here with its own, then a line.
 
 A model of tables is best written as a code model (codes.py): encoding, conditions and files are then done.
 
