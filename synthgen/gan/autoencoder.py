@@ -16,7 +16,7 @@ from synthgen.gan.state import memory_format
 
 _AT_ONCE = 64
 _NORM_GROUPS = 8
-# Beside the mean absolute error of a pixel, for the mean divergence of a number of the map.
+# Beside the mean errors of a pixel, for the mean divergence of a number of the map.
 _DIVERGENCE_WEIGHT = 1e-3
 
 
@@ -100,12 +100,17 @@ class MapGenerator(nn.Module):
 
 
 def reconstruction_loss(autoencoder: Autoencoder, images: Tensor, rng: torch.Generator) -> Tensor:
-    """Mean absolute error of a pixel, with a little of the maps' divergence from normal numbers."""
+    """Mean absolute and squared error of a pixel, with a little of the maps' divergence from normal numbers.
+
+    Of volumes that are 98 % zeros the absolute error alone learned nothing but zeros (200 steps, 32 voxels); the squared
+    one alone left larger errors of both kinds on blood cells of 128 px.
+    """
     mean, std = autoencoder.posterior(images)
     noise = torch.randn(mean.shape, device=mean.device, generator=rng)
     made = autoencoder.unfolded(mean + noise * std)
     divergence = (mean.square() + std.square() - 1 - 2 * std.log()).mean() / 2
-    loss: Tensor = (made - images).abs().mean() + _DIVERGENCE_WEIGHT * divergence
+    error = made - images
+    loss: Tensor = error.abs().mean() + error.square().mean() + _DIVERGENCE_WEIGHT * divergence
     return loss
 
 
