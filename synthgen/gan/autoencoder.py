@@ -102,8 +102,8 @@ class MapGenerator(nn.Module):
 def reconstruction_loss(autoencoder: Autoencoder, images: Tensor, rng: torch.Generator) -> Tensor:
     """Mean absolute and squared error of a pixel, with a little of the maps' divergence from normal numbers.
 
-    Of volumes that are 98 % zeros the absolute error alone learned nothing but zeros (200 steps, 32 voxels); the squared
-    one alone left larger errors of both kinds on blood cells of 128 px.
+    Of volumes that are 98 % zeros the absolute error alone learned nothing but zeros (200 steps, 32 voxels); the
+    squared one alone left larger errors of both kinds on blood cells of 128 px.
     """
     mean, std = autoencoder.posterior(images)
     noise = torch.randn(mean.shape, device=mean.device, generator=rng)

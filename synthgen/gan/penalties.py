@@ -19,7 +19,7 @@ class Pairs:
 
     Attributes:
         images: float [2n, c, *size] as it sees them, first the real ones, then their fake partners of the same class.
-        codes: int64 [n].
+        codes: int64 [n], or [n, k] with attributes.
         place: float [n], uniform in [0, 1]; empty for a penalty that does not look between the partners.
         weight: of the penalty.
     """

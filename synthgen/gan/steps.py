@@ -44,7 +44,7 @@ def discriminator_objective(
         judge: logits of (images, codes).
         penalty: None in a step that has none.
     """
-    both = partial(judge, codes=pairs.codes.repeat(2))
+    both = partial(judge, codes=torch.cat([pairs.codes, pairs.codes]))
     if penalty is None:
         logits = both(pairs.images).float()
         return loss.discriminator(*logits.chunk(2)), logits
