@@ -25,8 +25,8 @@ from synthgen.synthesizers.image_files import FittedGan
 _SHARE = 0.3
 _BATCH = 8
 _FACTOR, _DEPTH, _WIDTH = 4, 4, 16
-# On a CPU. Hands of 64 px after 60 CPU s: Fréchet ratio 5 to 20 by maps, 20 to 23 by pixels, 890 images per second
-# against 90; blood cells of 128 px after 180: 3.9 and 13.4. Volumes were not measured against voxels.
+# On a CPU. Hands of 64 px after 60 CPU s, median of three splits: Fréchet ratio 6 by maps, 20 by pixels, 845 images per
+# second against 93; blood cells of 128 px after 180: 3.9 and 13.4. Volumes were not measured against voxels.
 _LARGE_PIXELS = 64 * 64
 _LARGE_PIXELS_ON_GPU = 128 * 128
 # The edge of the smallest map that has something to double.
