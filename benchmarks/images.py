@@ -53,7 +53,13 @@ DATASETS: Mapping[str, tuple[str, Sequence[int | None]]] = {
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "ours": {},
     "monai-naive": {},
-    "dcgan-wgan-gp": {"architecture": "dcgan", "loss": "wasserstein", "penalty": "gp", "discriminator_steps": 2},
+    "dcgan-wgan-gp": {
+        "architecture": "dcgan",
+        "loss": "wasserstein",
+        "penalty": "gp",
+        "discriminator_steps": 2,
+        "space": "pixels",
+    },
     **{loss: {"loss": loss} for loss in LOSSES if loss != "relativistic"},
     **{name: {"architecture": name} for name in ARCHITECTURES if name != "dcgan"},
     "pixels": {"space": "pixels"},
