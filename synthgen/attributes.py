@@ -18,10 +18,12 @@ class Attributes:
     Attributes:
         levels: names of the levels by attribute; a level may have no image.
         codes: int64 [n, attributes], position of the level; UNKNOWN where nobody knows.
+        protected: names of those whose groups fairness is measured for.
     """
 
     levels: Mapping[str, tuple[str, ...]]
     codes: Codes
+    protected: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -48,8 +50,9 @@ class Attributes:
         return {name: names[name][column] for name, column in zip(self.levels, self.codes.T, strict=True)}
 
     def state(self) -> dict[str, Any]:
-        """JSON-ready content."""
-        return {"levels": dict(self.levels), "codes": self.codes.tolist()}
+        """JSON-ready content; `protected` only where there is any, as in files that were written before it."""
+        roles = {"protected": self.protected} if self.protected else {}
+        return {"levels": dict(self.levels), "codes": self.codes.tolist(), **roles}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any] | None) -> "Attributes | None":
@@ -57,17 +60,18 @@ class Attributes:
         if state is None:
             return None
         levels = {name: tuple(names) for name, names in state["levels"].items()}
-        return cls(levels, np.asarray(state["codes"], dtype=np.int64).reshape(-1, len(levels)))
+        codes = np.asarray(state["codes"], dtype=np.int64).reshape(-1, len(levels))
+        return cls(levels, codes, tuple(state.get("protected", ())))
 
 
 def joined(parts: Sequence[tuple[Attributes | None, int]]) -> Attributes | None:
     """Those of several sets in a row, each with its number of images; unknown for a set that has none."""
-    levels = next((attributes.levels for attributes, _ in parts if attributes is not None), None)
-    if levels is None:
+    first = next((attributes for attributes, _ in parts if attributes is not None), None)
+    if first is None:
         return None
     codes = [
-        attributes.codes if attributes is not None and attributes.levels == levels
-        else np.full((n, len(levels)), UNKNOWN, dtype=np.int64)
+        attributes.codes if attributes is not None and attributes.levels == first.levels
+        else np.full((n, len(first.levels)), UNKNOWN, dtype=np.int64)
         for attributes, n in parts
     ]  # fmt: skip
-    return Attributes(levels, np.concatenate(codes))
+    return replace(first, codes=np.concatenate(codes))

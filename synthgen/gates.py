@@ -49,6 +49,8 @@ DEFAULT_RULES: Mapping[Modality, Sequence[Rule]] = {
         Rule("membership_tpr_at_1pct_fpr", at_most=0.02),
         Rule("augmentation_gain", at_least=-0.002),
         Rule("gain_over_controls", at_least=-0.002),
+        Rule("representation_ratio", at_least=0.8),
+        Rule("label_rate_shift", at_most=0.05),
     ),
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from synthgen.config.constraints import (
     Constraint,
@@ -15,6 +15,7 @@ from synthgen.config.constraints import (
     UniqueConfig,
 )
 from synthgen.config.section import Section
+from synthgen.errors import unknown_name
 
 ColumnKind = Literal["numeric", "integer", "categorical", "boolean", "datetime", "id", "text"]
 BuiltinName = Literal["breast-cancer", "wine", "digits", "mnist-5k"]
@@ -70,6 +71,7 @@ class ImageSource(Section):
     Files are PNG, JPEG, TIFF and BMP, or DICOM, or NIfTI. `series`: what the slices of a DICOM series become.
     `intensity`: whether the numbers of DICOM and NIfTI stay, or those of each file are stretched over 16 bits.
     `attributes`: columns of a manifest beside the label, such as site or sex, that images keep and may be drawn for.
+    `protected`: those of them whose groups fairness is measured for.
     """
 
     kind: Literal["images"]
@@ -78,6 +80,7 @@ class ImageSource(Section):
     path_column: str = "path"
     group: str | None = None
     attributes: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
     size: Annotated[int, Field(ge=8, le=128)] | None = None
     fit: Literal["error", "resize", "crop", "pad"] = "error"
     channels: Literal["keep", "grey", "rgb"] = "keep"
@@ -93,6 +96,18 @@ class ImageSource(Section):
                 raise ValueError(f"attributes name {name!r} more than once")
             if name in _INDEX_COLUMNS:
                 raise ValueError(f"the index of an emitted dataset has a column {name!r} already: rename the attribute")
+        return names
+
+    @field_validator("protected")
+    @classmethod
+    def _the_protected_are_attributes(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # Without the key the attributes themselves are refused.
+        known = info.data.get("attributes", names)
+        for name in names:
+            if not known:
+                raise ValueError(f"{name!r} is no attribute: source.attributes names none")
+            if name not in known:
+                raise ValueError(unknown_name("attribute", name, known))
         return names
 
 

@@ -144,6 +144,10 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
         ),
         "augmentation_gain": Metric(images.augmentation_gain, "utility", "Does the classifier gain from them?"),
         "gain_over_controls": Metric(images.gain_over_controls, "utility", "Does it gain as much as by cheaper means?"),
+        "representation_ratio": Metric(representation_ratio, "fairness", "Has every group its share of the images?"),
+        "label_rate_shift": Metric(
+            label_rate_shift, "fairness", "Is the label as frequent in every group as in real data?"
+        ),
     },
 }
 

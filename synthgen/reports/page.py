@@ -87,6 +87,7 @@ def _data(report: Report, material: Material, *, shared: bool) -> dict[str, obje
         "hidden_classes": max(0, len(train.classes) - released.SHOWN_CLASSES),
         "columns": released.column_rows(material, fits, shared=shared),
         "hidden_columns": max(0, len(train.schema.kinds) - released.SHOWN_COLUMNS) if isinstance(train, Table) else 0,
+        "protected": released.protected_names(train),
         "groups": released.group_rows(material, shared=shared),
         "group_tables": fairness.group_tables(report, shared=shared),
         "column_cards": fidelity.column_cards(fits),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from synthgen.datasets import Table, class_counts
+from synthgen.datasets import Data, Table, class_counts
 from synthgen.findings import Report
 from synthgen.reports.columns import OTHER, RARE_ROWS, ColumnFit
 from synthgen.reports.disclosure import FEWEST, kept_names, shared_count
@@ -118,14 +118,25 @@ def _role(name: str, table: Table) -> str:
     return ", ".join(roles) or "feature"
 
 
+def protected_names(data: Data) -> tuple[str, ...]:
+    """The protected columns, or attributes of images, that were declared."""
+    if isinstance(data, Table):
+        return tuple(data.schema.protected)
+    return () if data.attributes is None else data.attributes.protected
+
+
 def group_rows(material: Material, *, shared: bool = False) -> list[GroupRow]:
     """Each protected column's groups of at least `RARE_ROWS` training rows (shared: `FEWEST`), before and after."""
-    train, made = material.train, material.synthetic
-    if not isinstance(train, Table) or not isinstance(made, Table):
-        return []
-    names = [name for name in train.schema.protected if name in made.frame]
+    real, made = _columns(material.train), _columns(material.synthetic)
+    names = [name for name in protected_names(material.train) if name in made]
     fewest = FEWEST if shared else RARE_ROWS
-    return [row for name in names for row in _groups(name, train.frame[name], made.frame[name], fewest)]
+    return [row for name in names for row in _groups(name, real[name], made[name], fewest)]
+
+
+def _columns(data: Data) -> pd.DataFrame:
+    if isinstance(data, Table):
+        return data.frame
+    return pd.DataFrame({} if data.attributes is None else data.attributes.texts)
 
 
 def _groups(name: str, real: pd.Series, made: pd.Series, fewest: int) -> list[GroupRow]:

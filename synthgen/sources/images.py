@@ -107,7 +107,7 @@ def _attributes(entries: Sequence[Entry], source: ImageSource) -> Attributes | N
     if not source.attributes:
         return None
     columns = zip(*(entry.attributes for entry in entries), strict=True)
-    return Attributes.of(dict(zip(source.attributes, columns, strict=True)))
+    return replace(Attributes.of(dict(zip(source.attributes, columns, strict=True))), protected=source.protected)
 
 
 def _from_arrays(path: Path, source: ImageSource) -> Ingested:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.attributes import Attributes
 from synthgen.canaries import Canaries
 from synthgen.config import EvaluationSize
 from synthgen.datasets import Data, ImageSet, Schema, Table, concat
@@ -90,13 +91,15 @@ def _in_other_units(data: Data) -> Table:
 
 
 def bars(n: int, rng: np.random.Generator) -> ImageSet:
-    """8x8 images of an upright or a lying soft bar of any place, width and brightness, with noise."""
+    """8x8 images of an upright or a lying soft bar of any place, width and brightness, with noise, from two sites."""
     codes = rng.integers(0, 2, n)
     place, width, light = rng.uniform(1, 6, n), rng.uniform(0.6, 1.6, n), rng.uniform(120, 230, n)
     profile = light[:, None] * np.exp(-(((np.arange(8) - place[:, None]) / width[:, None]) ** 2))
     upright = np.repeat(profile[:, None, :], 8, axis=1)
     pixels = np.where(codes[:, None, None] == 0, upright, upright.transpose(0, 2, 1)) + rng.normal(0, 8, (n, 8, 8))
-    return ImageSet(pixels.clip(0, 255).astype(np.uint8)[:, None], codes, ("lying", "upright"))
+    attributes = Attributes({"site": ("north", "south")}, rng.integers(0, 2, (n, 1)), protected=("site",))
+    images = pixels.clip(0, 255).astype(np.uint8)[:, None]
+    return ImageSet(images, codes, ("lying", "upright"), attributes=attributes)
 
 
 def _paler_bars(data: Data, rng: np.random.Generator) -> ImageSet:

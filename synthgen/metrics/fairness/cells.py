@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from synthgen.datasets import Index, Table
+from synthgen.datasets import Index
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.fairness.groups import Grouping, groupings
 from synthgen.stats import FloatArray
@@ -16,7 +16,7 @@ from synthgen.stats import FloatArray
 
 @dataclass(frozen=True)
 class Cells:
-    """How many rows of one table each class has in each group.
+    """How many rows of one table, or images of one set, each class has in each group.
 
     Attributes:
         counts: float64 [classes, groups].
@@ -77,7 +77,7 @@ class Sides:
 
 def sides_of(evaluation: Evaluation) -> list[Sides]:
     """The cells of every grouping; raises NotApplicable or NotMeasurable when there is nothing to count."""
-    parts = [part for part in (evaluation.train, evaluation.holdout, evaluation.synthetic) if isinstance(part, Table)]
+    parts = evaluation.train, evaluation.holdout, evaluation.synthetic
     classes = pd.Index(parts[0].classes)
     codes = [classes.get_indexer(pd.Index(part.labels)) for part in parts]
     frequencies = np.bincount(codes[2][codes[2] >= 0], minlength=len(classes)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The groups of protected columns, alone and two together."""
+"""The groups of protected columns, alone and two together; of images the columns are attributes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 
-from synthgen.datasets import Index, Table
+from synthgen.datasets import Data, ImageSet, Index, Labels, Table
 from synthgen.metrics.evaluation import NotApplicable, NotMeasurable
 from synthgen.metrics.table_features import is_numeric, numbers, texts
 from synthgen.stats import FloatArray
@@ -42,18 +42,14 @@ class Grouping:
         return {"columns": " × ".join(self.columns), "group": self.names[group]}
 
 
-def groupings(parts: Sequence[Table]) -> list[Grouping]:
-    """The groups of every protected column and of every two, by the rows of the first table.
+def groupings(parts: Sequence[Data]) -> list[Grouping]:
+    """The groups of every protected column and of every two, by the rows or images of the first part.
 
     Raises:
         NotApplicable: no protected column is declared, or none is synthesised.
         NotMeasurable: no group has `MIN_ROWS` rows.
     """
-    schema = parts[0].schema
-    columns = [name for name in sorted(schema.protected) if name in schema.features]
-    if not columns:
-        raise NotApplicable("no protected column was declared among the columns that are synthesised")
-    single = [_levels(parts, name) for name in columns]
+    single = [_levels(parts, name) for name in _protected(parts)]
     pairs = [_crossed(first, second) for first, second in combinations(single, 2)]
     found = [_kept(grouping) for grouping in (*single, *pairs)]
     kept = [grouping for grouping in found if grouping.names]
@@ -72,14 +68,37 @@ def too_small(found: Sequence[Grouping]) -> list[dict[str, str | int]]:
     ]
 
 
-def _levels(parts: Sequence[Table], name: str) -> Grouping:
-    if is_numeric(parts[0].schema, name):
-        columns = [numbers(part.frame, name) for part in parts]
+def _protected(parts: Sequence[Data]) -> list[str]:
+    first = parts[0]
+    if isinstance(first, Table):
+        columns = [name for name in sorted(first.schema.protected) if name in first.schema.features]
+        if not columns:
+            raise NotApplicable("no protected column was declared among the columns that are synthesised")
+        return columns
+    if first.attributes is None or not first.attributes.protected:
+        raise NotApplicable("no protected attribute was declared (source.protected)")
+    return sorted(set(first.attributes.protected))
+
+
+def _levels(parts: Sequence[Data], name: str) -> Grouping:
+    first = parts[0]
+    if isinstance(first, Table) and is_numeric(first.schema, name):
+        columns = [numbers(part.frame, name) for part in parts if isinstance(part, Table)]
         if len(np.unique(columns[0][np.isfinite(columns[0])])) > MOST_LEVELS:
-            return _bands(name, columns, is_date=parts[0].schema.kinds[name] == "datetime")
-    values = [np.where(pd.isna(found := texts(part.frame, name)), "missing", found).astype(str) for part in parts]
+            return _bands(name, columns, is_date=first.schema.kinds[name] == "datetime")
+    values = [_texts(part, name) for part in parts]
     names = sorted(set(values[0].tolist()))
     return Grouping((name,), tuple(names), tuple(pd.Index(names).get_indexer(column) for column in values), ())
+
+
+def _texts(part: Data, name: str) -> Labels:
+    if isinstance(part, ImageSet):
+        known = {} if part.attributes is None else part.attributes.texts
+        if name not in known:
+            hint = "image-gan gives them one with conditioning: attributes"
+            raise NotApplicable(f"the synthetic images carry no {name!r}; {hint}")
+        return known[name]
+    return np.where(pd.isna(found := texts(part.frame, name)), "missing", found).astype(str)
 
 
 def _bands(name: str, columns: Sequence[FloatArray], *, is_date: bool) -> Grouping:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.attributes import Attributes
 from synthgen.datasets import ImageSet, Schema, Table
 from synthgen.findings import Finding, Judgement, Problem, Report, Verdict
 from synthgen.reports import Material, write_report
@@ -219,6 +220,27 @@ def test_an_audit_without_holdout_label_or_rules_renders(samples: ModuleType) ->
     page = Page(render(Report(Verdict.NOT_AUDITED, (), (), (), (), {}), Material(None, bare[0], None, bare[1])))
     assert "– NOT AUDITED" in page.text
     assert "nothing has a control" in page.text
+
+
+@pytest.mark.parametrize(
+    ("protected", "drawn", "says"),
+    [
+        (("site",), True, "Share of each group among the training rows"),
+        (("site",), False, "Nothing about fairness could be measured; section 1 says why"),
+        ((), True, "No protected column was declared"),
+    ],
+)
+def test_the_groups_of_images_stand_in_the_chapter_on_fairness(
+    samples: ModuleType, protected: tuple[str, ...], drawn: bool, says: str
+) -> None:
+    real = ImageSet(np.zeros((200, 1, 8, 8), dtype=np.uint8), np.arange(200) % 2, ("a", "b"))
+    known = Attributes({"site": ("north", "south")}, np.arange(200)[:, None] // 150, protected)
+    made = replace(real, attributes=replace(known, protected=()) if drawn else None)
+    page = Page(render(samples.image_report(), Material(None, replace(real, attributes=known), None, made)))
+    chapter = page.text.split("6 Fairness")[1].split("7 Training health")[0]
+    assert says in chapter
+    assert ("north" in chapter) == (drawn and bool(protected))
+    assert ("No protected column" in chapter) == (not protected)
 
 
 def test_an_empty_synthetic_set_renders(samples: ModuleType) -> None:

@@ -160,9 +160,11 @@ def manifest(folder, **columns):
 
 def test_a_manifest_names_them(tmp_path):
     path = manifest(tmp_path, site=["x", "y"] * 20, age=[30, 40, 50, 60] * 10)
-    data = read(ImageSource(kind="images", path=str(path), attributes=("age", "site")), seed=0).data
+    source = ImageSource(kind="images", path=str(path), attributes=("age", "site"), protected=("site",))
+    data = read(source, seed=0).data
     assert data.attributes.levels == {"age": ("30", "40", "50", "60"), "site": ("x", "y")}
     assert data.attributes.texts["age"][:5].tolist() == ["30", "40", "50", "60", "30"]
+    assert data.attributes.protected == ("site",)
 
 
 @pytest.mark.parametrize(
@@ -192,5 +194,22 @@ def test_folders_have_no_attributes(tmp_path):
 @pytest.mark.parametrize(("names", "says"), [(["site", "site"], "more than once"), (["label"], "has a column 'label'")])
 def test_names_that_clash_are_refused(names, says):
     source = {"kind": "images", "path": "x.csv", "label": "diagnosis", "attributes": names}
+    with pytest.raises(ConfigError, match=says):
+        parse_config({"name": "x", "source": source})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "protected", "says"),
+    [
+        (
+            ["site", "sex"],
+            ["sx"],
+            r"source\.protected: attribute 'sx' is not known .*'site', 'sex'.*did you mean 'sex'",
+        ),
+        ([], ["sex"], r"source\.protected: 'sex' is no attribute: source\.attributes names none"),
+    ],
+)
+def test_only_an_attribute_can_be_protected(attributes, protected, says):
+    source = {"kind": "images", "path": "x.csv", "attributes": attributes, "protected": protected}
     with pytest.raises(ConfigError, match=says):
         parse_config({"name": "x", "source": source})
