@@ -34,8 +34,8 @@ from synthgen.findings import Finding
 from synthgen.gan import training
 from synthgen.gan.architectures import ARCHITECTURES
 from synthgen.gan.losses import LOSSES
-from synthgen.metrics import Evaluation, measured
-from synthgen.metrics.image_classifier import JUDGE, fit_classifier, in_batches, pixels
+from synthgen.metrics import Evaluation, image_features, image_judges, measured
+from synthgen.metrics.image_classifier import JUDGE, SmallConvNet, fit_classifier, fit_judge, in_batches, pixels
 from synthgen.sources import read
 from synthgen.splitting import split
 from synthgen.stats import named_rng
@@ -94,6 +94,7 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Append a line for each arm that has none."""
     torch.set_num_threads(1)
+    image_features.fit_judge = image_judges.fit_judge = fit_judge_once
     for dataset in arguments.datasets:
         for edge in DATASETS[dataset][1]:
             if arguments.sizes and edge not in (None, *arguments.sizes):
@@ -103,9 +104,10 @@ def run(arguments: argparse.Namespace) -> None:
                 done = {line["arm"] for line in read_lines(arguments.out) if wanted.items() <= line.items()}
                 missing = [arm for arm in arguments.arms if arm not in done]
                 splits = splits_of(dataset, edge, seed) if missing else None
+                trtr = real_accuracy(splits, seed) if splits else None
                 for arm in missing:
                     assert splits is not None
-                    line = {**wanted, "arm": arm, **measure(arm, splits, arguments.seconds, seed)}
+                    line = {**wanted, "arm": arm, **measure(arm, splits, arguments.seconds, seed), "trtr": trtr}
                     with arguments.out.open("a", encoding="utf-8") as stream:
                         stream.write(json.dumps(line) + "\n")
                     print(json.dumps(line), flush=True)
@@ -160,10 +162,30 @@ def measure(arm: str, splits: Splits, seconds: float, seed: int) -> dict[str, An
         seed=seed,
     )
     found = {name: told(measured(evaluation, "images", name)) for name in METRICS}
-    few = train.take(named_rng(seed, "tstr").permutation(len(train))[:MOST_IMAGES].astype(np.int64))
-    synthetic = draw(few.labels, rng)
-    scores = {"tstr": accuracy(synthetic, holdout, seed), "trtr": accuracy(few, holdout, seed)}
-    return {**facts, **found, **scores}
+    return {**facts, **found, "tstr": accuracy(draw(few(train, seed).labels, rng), holdout, seed)}
+
+
+def real_accuracy(splits: Splits, seed: int) -> float:
+    """What the classifier of `accuracy` reaches when it learns from real images."""
+    assert isinstance(splits.train, ImageSet)
+    assert isinstance(splits.holdout, ImageSet)
+    return accuracy(few(splits.train, seed), splits.holdout, seed)
+
+
+def few(train: ImageSet, seed: int) -> ImageSet:
+    """At most 5,000 of the images, and the same for every arm."""
+    return train.take(named_rng(seed, "tstr").permutation(len(train))[:MOST_IMAGES].astype(np.int64))
+
+
+_JUDGES: dict[tuple[str, int], SmallConvNet] = {}
+
+
+def fit_judge_once(data: ImageSet, generator: torch.Generator) -> SmallConvNet:
+    """What `fit_judge` gives, kept: judges of real images are the same for every arm."""
+    key = (data.fingerprint(), generator.initial_seed())
+    if key not in _JUDGES:
+        _JUDGES[key] = fit_judge(data, generator)
+    return _JUDGES[key]
 
 
 def told(finding: Any) -> dict[str, Any] | None:

