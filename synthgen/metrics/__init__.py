@@ -148,6 +148,7 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
         "label_rate_shift": Metric(
             label_rate_shift, "fairness", "Is the label as frequent in every group as in real data?"
         ),
+        "group_fidelity_gap": Metric(group_fidelity_gap, "fairness", "Is a group modelled worse than the others?"),
     },
 }
 

@@ -6,17 +6,34 @@ from functools import partial
 
 import numpy as np
 
-from synthgen.datasets import Index, Keys, Table
+from synthgen.datasets import ImageSet, Index, Keys, Table
 from synthgen.findings import Finding
 from synthgen.metrics.classifiers import Examples, Trees, class_probabilities, in_threads
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.fairness.cells import worst_of
 from synthgen.metrics.fairness.groups import MIN_ROWS, Grouping, groupings
-from synthgen.metrics.table_features import Encoded, column_decimals, encode, matched_tables
+from synthgen.metrics.image_classifier import pixels, torch_generator
+from synthgen.metrics.image_features import RANDOM_PX, calibrated_network, standardised_features
+from synthgen.metrics.table_features import FeatureKind, column_decimals, encode, matched_tables
 from synthgen.stats import FloatArray, auc_influence
 
 FOLDS = 3
 JUDGE = Trees(rounds=80, depth=4, learning_rate=0.15)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the classifier sees of one side.
+
+    Attributes:
+        rows: float64 [n, d], values and codes of categories, or features of images.
+        keys: equal for equal rows.
+        kinds: of the columns.
+    """
+
+    rows: FloatArray
+    keys: Keys
+    kinds: Sequence[FeatureKind]
 
 
 @dataclass(frozen=True)
@@ -39,19 +56,16 @@ def group_fidelity_gap(evaluation: Evaluation) -> Finding:
     """AUC of telling a group's synthetic rows from its held-out ones, minus that of all other rows; the largest.
 
     One XGBoost for all rows (three-fold cross-validation, equal numbers of rows of each class), its scores compared
-    within the group and outside it: 0 = the group is modelled as well, or as badly, as the others. Groups of each
-    protected column and of every two with at least 50 rows on every side. The reference has training rows in place of
-    the synthetic ones. Interval: DeLong 1988; for the worst see `worst_of`.
+    within the group and outside it: 0 = the group is modelled as well, or as badly, as the others; where every AUC is
+    near 1 it says nothing. Of images the classifier sees the features of a network that was never trained. Groups of
+    each protected column and of every two with at least 50 rows on every side. The reference has training rows in place
+    of the synthetic ones. Interval: DeLong 1988; for the worst see `worst_of`.
     """
-    train = evaluation.train
-    assert isinstance(train, Table)
-    groupings([train])
-    matched = matched_tables(evaluation, at_least=MIN_ROWS)
-    found = groupings([train, *matched])
-    rows = encode(matched, matched[0].schema.modelled)
-    decimals = column_decimals(rows[0].numeric)
-    seed = int(evaluation.rng("group_fidelity_gap").integers(2**31))
-    scores = in_threads([partial(_scores, side, rows[1], decimals, seed) for side in (rows[2], rows[0])])
+    groupings([evaluation.train])
+    rng = evaluation.rng("group_fidelity_gap")
+    seed = int(rng.integers(2**31))
+    found, rows = _compared(evaluation, rng)
+    scores = in_threads([partial(_scores, side, rows[1], seed) for side in (rows[2], rows[0])])
     gaps, control = _gaps(found, scores[0], 3), _gaps(found, scores[1], 1)
     if not gaps:
         raise NotMeasurable(f"no group has {MIN_ROWS} held-out and {MIN_ROWS} synthetic rows beside the others")
@@ -66,11 +80,28 @@ def group_fidelity_gap(evaluation: Evaluation) -> Finding:
     )  # fmt: skip
 
 
-def _scores(side: Encoded, holdout: Encoded, decimals: Sequence[int], seed: int) -> FloatArray:
+def _compared(evaluation: Evaluation, rng: np.random.Generator) -> tuple[list[Grouping], list[Seen]]:
+    """Groups of all training rows, and of as many train, held-out and synthetic ones of each class; and those rows."""
+    if isinstance(evaluation.train, Table):
+        tables = matched_tables(evaluation, at_least=MIN_ROWS)
+        encoded = encode(tables, tables[0].schema.modelled)
+        decimals = column_decimals(encoded[0].numeric)
+        seen = [Seen(side.matrix(), side.keys(decimals), side.kinds) for side in encoded]
+        return groupings([evaluation.train, *tables]), seen
+    matched = evaluation.matched
+    images = [part for part in (matched.train, matched.holdout, matched.synthetic) if isinstance(part, ImageSet)]
+    found = groupings([evaluation.train, *images])
+    network = calibrated_network(images[0], torch_generator(rng))
+    features = standardised_features(network, [pixels(part, at_most_px=RANDOM_PX) for part in images])
+    kinds: list[FeatureKind] = ["q"] * features[0].shape[1]
+    return found, [Seen(rows, part.row_keys(), kinds) for rows, part in zip(features, images, strict=True)]
+
+
+def _scores(side: Seen, holdout: Seen, seed: int) -> FloatArray:
     """How much a row that no model has seen looks like one of `side`, float64 [rows of side, then of holdout]."""
-    rows = np.vstack([side.matrix(), holdout.matrix()])
-    target = np.repeat(np.array([1, 0]), [len(side), len(holdout)])
-    folds = _folds(np.concatenate([side.keys(decimals), holdout.keys(decimals)]), target)
+    rows = np.vstack([side.rows, holdout.rows])
+    target = np.repeat(np.array([1, 0]), [len(side.rows), len(holdout.rows)])
+    folds = _folds(np.concatenate([side.keys, holdout.keys]), target)
     scores = np.empty(len(rows))
     for fold in range(FOLDS):
         inside = folds == fold

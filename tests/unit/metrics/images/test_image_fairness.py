@@ -13,6 +13,7 @@ from synthgen.findings import Finding, Verdict
 from synthgen.gates import judge, rules_for
 from synthgen.metrics import measure
 from synthgen.metrics.evaluation import Evaluation, NotApplicable, NotMeasurable
+from synthgen.metrics.fairness.group_fidelity import group_fidelity_gap
 from synthgen.metrics.fairness.label_rates import label_rate_shift
 from synthgen.metrics.fairness.representation import representation_ratio
 from synthgen.synthesizers.image_gan import ImageGan
@@ -87,6 +88,22 @@ def test_fresh_real_images_are_never_refused_and_pass_when_there_are_enough():
     assert [verdict(metric(large)) for metric in METRICS] == [Verdict.PASS] * 2
 
 
+def west_smeared(images: ImageSet, rng: np.random.Generator) -> ImageSet:
+    west = images.attributes.texts["site"] == "west"
+    pixels = images.images.copy()
+    pixels[west] = (pixels[west] // 2 + pixels[west][..., ::-1] // 2).astype(np.uint8)
+    return replace(images, images=pixels)
+
+
+def test_a_group_whose_images_are_smeared_is_found():
+    given = evaluation(11, train=800, holdout=800, synthetic=800)
+    smeared, fresh = group_fidelity_gap(spoiled(given, west_smeared)), group_fidelity_gap(given)
+    assert smeared.low > 0.1
+    assert smeared.detail["worst_group"].split(": ")[1].split(" × ")[-1] == "west"
+    assert fresh.low < 0.02
+    assert smeared.reference == fresh.reference
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("spoil", [lambda images, rng: images, women_halved, women_never_ill])
 def test_images_and_rows_of_the_same_people_give_the_same_finding(metric, spoil):
@@ -111,7 +128,7 @@ def test_groups_of_few_images_are_listed_and_those_of_one_attribute_only():
     assert {item["columns"] for item in finding.detail["groups"]} == {"site"}
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [*METRICS, group_fidelity_gap])
 def test_nothing_is_measured_where_no_attribute_is_protected_or_synthetic_images_carry_none(metric):
     given = evaluation(8, train=300, holdout=100, synthetic=300)
     for undeclared in (None, replace(given.train.attributes, protected=())):
