@@ -32,11 +32,11 @@ from synthgen.curation.plan import planned_counts
 from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
 from synthgen.datasets import Data, Labels, Splits, Table, class_counts
 from synthgen.metrics import Evaluation, measure
-from synthgen.runs import Workspace
 from synthgen.stages import ingest, split_data
 from synthgen.stats import named_rng
 from synthgen.synthesizers import Synthesizer, create
 from synthgen.synthesizers.encoding.encoder import Encoder
+from synthgen.workspace import Workspace
 
 T = TypeVar("T")
 STAGES = ("ingest", "split", "fit", "sample", "judge", "curate", "evaluate")

@@ -23,10 +23,11 @@ from pipelines.sweeping import sweep_plainly
 from synthgen.augmentation import run_augmentation
 from synthgen.config_reading import load_config
 from synthgen.datasets import Splits
-from synthgen.runs import Workspace, list_runs
+from synthgen.runs import list_runs
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
 from synthgen.stages import curate_candidates, fit, ingest, sample, split_data
 from synthgen.stats import named_rng
+from synthgen.workspace import Workspace
 
 R = TypeVar("R")
 CONFIG = """

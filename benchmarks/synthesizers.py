@@ -15,8 +15,9 @@ from typing import Any
 from synthgen.augmentation import run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import load_config
+from synthgen.files import read_json
 from synthgen.findings import Finding, Report
-from synthgen.runs import Workspace, read_json
+from synthgen.workspace import Workspace
 
 TRAINED = ("ctgan", "ctgan-library", "image-gan")
 COLUMNS = {

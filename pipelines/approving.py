@@ -11,7 +11,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from synthgen.approval import Decision, decide
 from synthgen.augmentation import Outcome, StageCaller, conclude
-from synthgen.runs import WAITING, Run, Workspace, find_run
+from synthgen.runs import WAITING, Run, find_run
+from synthgen.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from pipelines.orchestration import finished
 from pipelines.pages import show_verdict
 from synthgen.auditing import AuditOutcome, run_tracked_audit
 from synthgen.config_reading import parse_audit
-from synthgen.runs import Run, Workspace
+from synthgen.runs import Run
+from synthgen.workspace import Workspace
 
 
 @flow(name="audit", persist_result=False, validate_parameters=False)

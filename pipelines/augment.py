@@ -21,8 +21,9 @@ from pipelines.slots import call_with_slot, untagged
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
-from synthgen.runs import WAITING, Ref, Run, Workspace
+from synthgen.runs import WAITING, Run
 from synthgen.shards import Spread, in_turn
+from synthgen.workspace import Ref, Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")

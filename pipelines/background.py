@@ -17,8 +17,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from synthgen.errors import UsageError
+from synthgen.files import read_json, write_json
 from synthgen.redaction import redacted
-from synthgen.runs import Workspace, read_json, write_json
+from synthgen.workspace import Workspace
 
 # A first start makes the tables of both stores; on a busy machine that takes a minute.
 _START_S = 180.0

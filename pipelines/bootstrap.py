@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from pipelines.background import addresses
-from synthgen.runs import Workspace
 from synthgen.tracking import quiet_settings
+from synthgen.workspace import Workspace
 
 
 def bootstrap(workspace: Workspace) -> None:

@@ -26,7 +26,7 @@ from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError, UsageError, unknown_name
 from synthgen.redaction import redacted, redacted_values
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 _FLOW = "augment"
 _MOST = 200

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from pipelines.orchestration import finished
 from pipelines.verdicts import comparison_markdown
 from synthgen.downstream import DEFAULT_SEEDS, DownstreamOutcome, run_downstream
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 
 @flow(name="downstream", persist_result=False, validate_parameters=False)

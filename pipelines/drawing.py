@@ -13,10 +13,11 @@ from synthgen.errors import UsageError
 from synthgen.exporters import EXPORTERS
 from synthgen.exporters.parts import Part
 from synthgen.registry.versions import fetched, find_version, is_model_name
-from synthgen.runs import Workspace, find_model
+from synthgen.runs import find_model
 from synthgen.shards import Spread, Wanted, drawn, in_turn
 from synthgen.stats import named_rng
 from synthgen.synthesizers import ConditionalSynthesizer, load_synthesizer, whole_model
+from synthgen.workspace import Workspace
 
 _FORMAT_OF_SUFFIX = {".parquet": "parquet", ".csv": "csv", ".npz": "npz", "": "folder"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from filelock import FileLock
 
-from synthgen.runs import write_json
+from synthgen.files import write_json
 
 # Time for open requests; a server that hangs in its shutdown is ended then.
 _GRACE_S = 10.0

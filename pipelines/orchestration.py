@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from synthgen.errors import SynthgenError
 from synthgen.redaction import redacted
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 # Below the logger that the terminal listens to.
 logger = logging.getLogger("synthgen.orchestration")

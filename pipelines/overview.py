@@ -15,8 +15,8 @@ from rich.text import Text
 from pipelines.terminal import verdict_text
 from synthgen.findings import SEVERITY, Verdict
 from synthgen.registry.versions import Version
-from synthgen.runs import Workspace
 from synthgen.tracking import check as check_tracking
+from synthgen.workspace import Workspace
 
 # Free space below which a run is likely to end in the middle of a write.
 _NEEDED_GB = 2.0

@@ -6,8 +6,10 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from pipelines.commands.options import MLFLOW_PORT
 from pipelines.verdicts import verdict_markdown
 from synthgen import tracking
+from synthgen.files import read_json
 from synthgen.findings import Report
-from synthgen.runs import WAITING, Run, Workspace, read_json
+from synthgen.runs import WAITING, Run
+from synthgen.workspace import Workspace
 
 
 def show_verdict(workspace: Workspace, run: Run) -> None:

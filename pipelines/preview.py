@@ -22,15 +22,16 @@ from synthgen.datasets import Data, Ingested, Splits, Table, load_data
 from synthgen.estimates import Estimate, Size, announce, available_gb, estimate
 from synthgen.exporters import chosen_formats
 from synthgen.exporters.parts import require_free_mark
+from synthgen.files import read_json
 from synthgen.findings import Problem, Rule
 from synthgen.gates import rules_of
 from synthgen.metrics import Modality
-from synthgen.runs import Workspace, read_json
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stages import ingest, modality_of, split_data, with_local_source
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
+from synthgen.workspace import Workspace
 
 _MARKS = {"error": "[red]✗[/red]", "warning": "[yellow]![/yellow]", "info": "[dim]·[/dim]"}
 

@@ -18,7 +18,9 @@ from filelock import FileLock, Timeout
 from pipelines import background
 from pipelines.orchestration import TAG, processes
 from synthgen import tracking
-from synthgen.runs import Run, Workspace, free_lock, read_json, unfinished_files
+from synthgen.files import read_json
+from synthgen.runs import Run, free_lock, unfinished_files
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

@@ -15,7 +15,8 @@ from synthgen.errors import DataError, UsageError
 from synthgen.remote import is_elsewhere
 from synthgen.reports import material_of_run, write_page
 from synthgen.reports.comparison import Cell, Comparison, finished_report
-from synthgen.runs import Workspace, find_run
+from synthgen.runs import find_run
+from synthgen.workspace import Workspace
 
 
 def render_again(workspace: Workspace, name: str, target: Path | None, *, shareable: bool) -> list[Path]:

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 
 from synthgen.errors import UsageError, unknown_name
 from synthgen.redaction import redacted
-from synthgen.runs import Workspace
 from synthgen.shards import Spread, in_turn
+from synthgen.workspace import Workspace
 
 RunnerKind = Literal["threads", "processes", "dask"]
 # A scheduler that runs answers at once; this is for a network that drops packets.

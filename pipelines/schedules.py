@@ -33,7 +33,7 @@ from pipelines.overview import listing
 from pipelines.reaping import dead_flow_runs, flow_runs_not_begun, serve_lock
 from pipelines.timing import written
 from synthgen.errors import UsageError, unknown_name
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 _VERDICT_TAG = "verdict:"
 _NEWEST = 20

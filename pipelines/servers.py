@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from synthgen.errors import UsageError
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 console = Console()
 _TITLES: Mapping[str, str] = {"prefect": "Prefect", "mlflow": "MLflow"}

@@ -17,8 +17,8 @@ from pipelines.orchestration import finished
 from pipelines.runners import Runner, children_ended
 from pipelines.slots import call_with_slot, untagged
 from pipelines.sweeping import Pace, results_markdown
-from synthgen.runs import Workspace
 from synthgen.sweeping import Attempt, Result, attempted, failure
+from synthgen.workspace import Workspace
 
 _LOST = "the process that ran it died; the system may have killed it for its memory"
 

@@ -14,8 +14,8 @@ from synthgen.exporters.card import escape_markdown
 from synthgen.findings import SEVERITY, Verdict
 from synthgen.progress import Tick, report
 from synthgen.reports.sweep import write_sweep
-from synthgen.runs import Workspace
 from synthgen.sweeping import Attempt, Result, attempted
+from synthgen.workspace import Workspace
 
 # Below the logger that the terminal listens to.
 logger = logging.getLogger("synthgen.sweep")

@@ -12,8 +12,9 @@ from synthgen.config import Profile
 from synthgen.config_reading import parse_audit_options, parse_config
 from synthgen.errors import DataError, unknown_name
 from synthgen.exporters import load_dataset
+from synthgen.files import read_json
 from synthgen.findings import Report
-from synthgen.runs import Workspace, read_json
+from synthgen.workspace import Workspace
 
 
 def augment(

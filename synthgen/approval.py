@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from synthgen.errors import UsageError
+from synthgen.files import read_json, write_json
 from synthgen.findings import Verdict
 from synthgen.redaction import redacted
-from synthgen.runs import WAITING, Run, read_json, write_json
+from synthgen.runs import WAITING, Run
 
 _FILE = "approval.json"
 

@@ -13,23 +13,15 @@ from synthgen.config import NotifyEvent, RunConfig
 from synthgen.config_reading import load_config
 from synthgen.datasets import load_data
 from synthgen.errors import UsageError
+from synthgen.files import read_json
 from synthgen.findings import EXIT_CODES, Report, Verdict
 from synthgen.notifying import notify, reason_of
 from synthgen.registry.stages import promote_model, register_model
 from synthgen.run_artifacts import built_artifacts
 from synthgen.run_log import StageTimes, run_log
-from synthgen.runs import (
-    REJECTED,
-    WAITING,
-    Ref,
-    Run,
-    Workspace,
-    free_lock,
-    list_runs,
-    put_aside,
-    read_json,
-)
+from synthgen.runs import REJECTED, WAITING, Run, free_lock, list_runs, put_aside
 from synthgen.shards import Spread, in_turn
+from synthgen.workspace import Ref, Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,11 @@ from typing import Any
 from synthgen.config import RunConfig
 from synthgen.datasets import load_data
 from synthgen.errors import name_list
+from synthgen.files import read_json, write_json
 from synthgen.findings import Drift, Verdict
 from synthgen.metrics.drift import compare
-from synthgen.runs import Ref, Run, Workspace, artifact_folder, list_runs, read_json, write_json
+from synthgen.runs import Run, list_runs
+from synthgen.workspace import Ref, Workspace, artifact_folder
 
 logger = logging.getLogger(__name__)
 

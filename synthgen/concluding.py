@@ -11,12 +11,14 @@ from synthgen.config import RunConfig
 from synthgen.datasets import Splits, Table, load_data
 from synthgen.exporters import emit_dataset
 from synthgen.exporters.ids import with_new_ids
+from synthgen.files import read_json
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.gates import judge, rules_of, verdict_of
 from synthgen.notes import run_note
 from synthgen.remote import send
-from synthgen.runs import Ref, Run, Workspace, read_json
+from synthgen.runs import Run
 from synthgen.stats import named_rng
+from synthgen.workspace import Ref, Workspace
 
 logger = logging.getLogger(__name__)
 

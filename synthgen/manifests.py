@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import IntegrityError
-from synthgen.runs import read_json, sha256_file, write_json
+from synthgen.files import read_json, sha256_file, write_json
 
 
 def write_manifest(directory: Path, content: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """The artifacts that a run was made of, found again from its record."""
 
 from synthgen.errors import IntegrityError, UsageError
-from synthgen.runs import Ref, Run, Workspace, artifact_folder
+from synthgen.runs import Run
+from synthgen.workspace import Ref, Workspace, artifact_folder
 
 
 def built_artifacts(run: Run, workspace: Workspace) -> dict[str, Ref]:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from synthgen.progress import Tick
 from synthgen.redaction import redacted, redacted_values
-from synthgen.runs import Ref, Run
+from synthgen.runs import Run
+from synthgen.workspace import Ref
 
 T = TypeVar("T")
 

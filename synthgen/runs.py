@@ -1,15 +1,9 @@
-"""The workspace on disk: artifacts keyed by content, and run directories."""
+"""Run directories."""
 
 import glob
-import hashlib
-import json
-import logging
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,230 +12,20 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from synthgen import __version__
 from synthgen.config import AuditConfig, RunConfig
-from synthgen.errors import DiskFullError, IntegrityError, UsageError, nearest_name, resource_error
+from synthgen.errors import IntegrityError, UsageError, nearest_name
+from synthgen.files import read_json, remove, write_json
 from synthgen.provenance import provenance
 from synthgen.redaction import redacted_values
-from synthgen.remote import address_of, is_address, is_elsewhere, local_copy
-from synthgen.retrying import is_busy, retried
+from synthgen.remote import address_of, is_address, local_copy
+from synthgen.workspace import PARTIAL, Workspace
 
-logger = logging.getLogger(__name__)
-
-# Raised by hand when a stage computes something else than before from the same inputs.
-STAGE_VERSIONS: Mapping[str, int] = {
-    "ingest": 3, "split": 4, "plant": 1, "fit": 4, "sample": 4, "curate": 2, "evaluate": 2, "judge": 2,
-    "downstream": 1, "drift": 1,
-}  # fmt: skip
-_DONE = "artifact.json"
-# What a stage keeps in this folder survives a kill, and goes when the stage is done.
-_CHECKPOINT = "checkpoint"
-# A wait this long for another process is told.
-_PATIENCE_S = 2.0
-_PARTIAL = ".partial"
 # The state of a run that a person has to say yes or no to.
 WAITING = "waiting for approval"
 # That of one which has got the no.
 REJECTED = "rejected"
 # States of a run that the same command goes on with, once no process works on it.
 _STOPPED = ("running", "interrupted", WAITING)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write through a temporary name: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        text = json.dumps(content, indent=1, default=str)
-        retried(lambda: temporary.write_text(text, encoding="utf-8"), passes=is_busy)
-        retried(lambda: temporary.replace(path), passes=is_busy)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of the bytes of one file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def sha256_path(path: Path) -> str:
-    """SHA-256 of a file, or of all names and bytes below a folder."""
-    if path.is_file():
-        return sha256_file(path)
-    digest = hashlib.sha256()
-    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-        digest.update(f"{file.relative_to(path)}\x1f{sha256_file(file)}\n".encode())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Ref:
-    """Reference to a finished artifact: what tasks pass to each other instead of data."""
-
-    stage: str
-    key: str
-    path: str
-    reused: bool
-    seconds: float
-
-    @property
-    def directory(self) -> Path:
-        return Path(self.path)
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """One folder that holds everything: artifacts, runs, embedded stores."""
-
-    root: Path
-
-    @classmethod
-    def at(cls, place: str | Path | None = None) -> "Workspace":
-        """The one in this folder, else in SYNTHGEN_WORKSPACE, else in ./synthgen-workspace.
-
-        Raises:
-            UsageError: the place is the address of something that is no folder of this machine.
-        """
-        chosen = place or os.environ.get("SYNTHGEN_WORKSPACE", "synthgen-workspace")
-        if is_elsewhere(chosen):
-            message = f"workspace {address_of(chosen)!r} is an address; its locks and SQLite files need a folder"
-            hint = "choose a folder; `export: {to: ...}` in a config copies reports and datasets to an address"
-            raise UsageError(message, where="workspace", hint=hint)
-        # The folder of a file:// address need not be there yet.
-        folder = address_of(chosen).partition("://")[2] if is_address(chosen) else chosen
-        return cls(Path(folder).absolute())
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    @property
-    def downloads(self) -> Path:
-        """Copies of data that lie behind an address."""
-        return self.root / "downloads"
-
-    @property
-    def mlflow_uri(self) -> str:
-        """Where runs are tracked: MLFLOW_TRACKING_URI, or a SQLite file in the workspace."""
-        return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{(self.root / 'mlflow.db').absolute()}")
-
-    @property
-    def mlflow_artifacts(self) -> str:
-        """Where MLflow keeps reports and models: MLFLOW_DEFAULT_ARTIFACT_ROOT, or a folder of the workspace."""
-        own = (self.root / "mlflow-artifacts").absolute().as_uri()
-        return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", own)
-
-    def build(self, stage: str, inputs: Mapping[str, Any], write: Callable[[Path], None]) -> Ref:
-        """The artifact of a stage for these inputs, built at most once, also by processes that start together.
-
-        `write` fills a folder whose checkpoint/ survives a kill, so long work can continue from there.
-        The folder gets its final name only when `write` has returned and every file is hashed.
-
-        Raises:
-            ResourceError: disk, memory or device gave out; a full disk costs the stage its folder.
-        """
-        key = content_key(stage, inputs)
-        final = artifact_folder(self, stage, key)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(final, stage):
-            done = _finished(final)
-            if done is not None:
-                logger.info("reuse stage=%s key=%s", stage, key, extra={"stage": stage, "state": "reused"})
-                return Ref(stage, key, str(final), True, done)
-            logger.info("build stage=%s key=%s", stage, key, extra={"stage": stage, "state": "running"})
-            partial = final.with_name(f"{key}{_PARTIAL}")
-            with _resources_told(stage, partial):
-                seconds = retried(lambda: _built(partial, write), passes=is_busy)
-                partial.rename(final)
-            logger.info("built stage=%s seconds=%.1f", stage, seconds, extra={"stage": stage, "state": "done"})
-            return Ref(stage, key, str(final), False, seconds)
-
-
-def artifact_folder(workspace: Workspace, stage: str, key: str) -> Path:
-    """Where the artifact of a stage is, once it is built."""
-    return workspace.root / "artifacts" / stage / key
-
-
-@contextmanager
-def _locked(final: Path, stage: str) -> Iterator[None]:
-    # The kernel frees the lock of a process that dies: it is never stale.
-    lock = FileLock(f"{final}.lock")
-    try:
-        lock.acquire(timeout=_PATIENCE_S)
-    except Timeout:
-        note = f"waiting for another process, which builds stage {stage!r} of the same data and settings"
-        logger.info("wait stage=%s", stage, extra={"note": note})
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _resources_told(stage: str, partial: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        told = resource_error(error, f"stage {stage!r}", str(partial.parent))
-        if told is None:
-            raise
-        if isinstance(told, DiskFullError):
-            shutil.rmtree(partial, ignore_errors=True)
-        raise told from error
-
-
-def _built(partial: Path, write: Callable[[Path], None]) -> float:
-    """Seconds that it took to fill the folder; a kill after the last file was hashed costs nothing."""
-    if (seconds := _finished(partial)) is None:
-        partial.mkdir(exist_ok=True)
-        for entry in partial.iterdir():
-            # A half written file must not end up among those that are hashed.
-            if entry.name != _CHECKPOINT:
-                _remove(entry)
-        started = time.monotonic()
-        write(partial)
-        seconds = round(time.monotonic() - started, 3)
-        write_json(partial / _DONE, {"seconds": seconds, "files": _hashes(partial)})
-    # After the hashes are written: a kill on the way would else leave neither model nor checkpoint.
-    _remove(partial / _CHECKPOINT)
-    return seconds
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def content_key(stage: str, inputs: Mapping[str, Any]) -> str:
-    """Cache key: stage and its version, package version, and the content of all inputs."""
-    plain = {name: value.key if isinstance(value, Ref) else value for name, value in inputs.items()}
-    text = json.dumps([stage, STAGE_VERSIONS[stage], __version__, plain], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _hashes(directory: Path) -> dict[str, str]:
-    files = {path: path.relative_to(directory) for path in directory.rglob("*") if path.is_file()}
-    kept = sorted((str(name), path) for path, name in files.items() if name.parts[0] not in (_DONE, _CHECKPOINT))
-    return {name: sha256_file(path) for name, path in kept}
-
-
-def _finished(directory: Path) -> float | None:
-    """Seconds that the artifact took, None when it is absent. A damaged one is removed and built again."""
-    if not (directory / _DONE).exists():
-        return None
-    record = read_json(directory / _DONE)
-    if record["files"] != _hashes(directory):
-        shutil.rmtree(directory)
-        return None
-    return float(record["seconds"])
 
 
 @dataclass(frozen=True)
@@ -302,7 +86,7 @@ class Run:
             put_aside(run.dataset)
             facts |= {"started": before.get("started"), "resumed": int(before.get("resumed", 0)) + 1}
         for leftover in unfinished_files(directory):
-            _remove(leftover)
+            remove(leftover)
         write_json(run.record_path, facts)
         return run
 
@@ -345,12 +129,12 @@ def _is_stopped(path: Path, config_hash: str) -> bool:
 def put_aside(dataset: Path) -> None:
     """Take the dataset away in one step, so that there is never half of it."""
     if dataset.exists():
-        dataset.rename(dataset.with_name(f".{dataset.name}.{secrets.token_hex(4)}{_PARTIAL}"))
+        dataset.rename(dataset.with_name(f".{dataset.name}.{secrets.token_hex(4)}{PARTIAL}"))
 
 
 def unfinished_files(directory: Path) -> list[Path]:
     """What a process that was killed has left half written in a run folder."""
-    return [*directory.glob(f".dataset.*{_PARTIAL}"), *directory.glob(".run.json.*")]
+    return [*directory.glob(f".dataset.*{PARTIAL}"), *directory.glob(".run.json.*")]
 
 
 def _link(source: str, target: str) -> str:

@@ -17,18 +17,20 @@ from synthgen.curation.selection import CurationRecord, Screen, candidates_per_r
 from synthgen.datasets import Data, Ingested, Labels, Splits, Table, load_data
 from synthgen.exporters import chosen_formats
 from synthgen.exporters.parts import require_free_mark
+from synthgen.files import read_json, sha256_path, write_json
 from synthgen.findings import Finding, NotMeasured
 from synthgen.gates import rules_of
 from synthgen.metrics import Modality
 from synthgen.notifying import notify, reason_of
 from synthgen.remote import is_address, local_copy, require_address
-from synthgen.runs import Ref, Run, Workspace, content_key, read_json, sha256_path, write_json
+from synthgen.runs import Run
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stats import named_rng
 from synthgen.synthesizers import PICTURES, Synthesizer, create, load_synthesizer
 from synthgen.synthesizers.origin import located, origin_inputs
+from synthgen.workspace import Ref, Workspace, content_key
 
 logger = logging.getLogger(__name__)
 

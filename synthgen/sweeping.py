@@ -12,10 +12,12 @@ from typing import Any, Literal
 from synthgen.augmentation import StageCaller, call_plainly, finished_before, run_augmentation
 from synthgen.config_reading import parse_config
 from synthgen.errors import SynthgenError, resource_error
+from synthgen.files import read_json
 from synthgen.findings import EXIT_CODES, Report
 from synthgen.redaction import redacted
-from synthgen.runs import Run, Workspace, read_json
+from synthgen.runs import Run
 from synthgen.stages import preflight
+from synthgen.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from synthgen.config import AuditConfig, RunConfig
+from synthgen.files import read_json
 from synthgen.findings import Report
 from synthgen.redaction import redacted
-from synthgen.runs import Run, Workspace, read_json
+from synthgen.runs import Run
 from synthgen.tracking_content import (
     PARAM_CHARACTERS,
     log_drift,
@@ -23,6 +24,7 @@ from synthgen.tracking_content import (
     log_parameters,
     log_pictures,
 )
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

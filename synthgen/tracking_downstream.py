@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthgen.redaction import redacted
-from synthgen.runs import Workspace
 from synthgen.tracking import client_of, experiment_of
 from synthgen.tracking_content import log_numbers
 from synthgen.tracking_models import ModelFolder, add_version, ensure_registered_name, upload_model
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from synthgen.runs import Workspace
 from synthgen.tracking import client_of
+from synthgen.workspace import Workspace
 
 # Two workers on two cores: more threads would only wait for each other, many times slower than one alone.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

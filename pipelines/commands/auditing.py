@@ -19,7 +19,7 @@ from synthgen.remote import address_of, is_address, send, shown
 if TYPE_CHECKING:
     from synthgen.auditing import AuditOutcome
     from synthgen.findings import Report
-    from synthgen.runs import Workspace
+    from synthgen.workspace import Workspace
 
 _COLUMNS = Group("Columns (guessed unless you say)", sort_key=1)
 _RULES = Group("Judgement", sort_key=2)
@@ -185,9 +185,9 @@ def _gate(text: str) -> dict[str, object]:
 def _show(outcome: "AuditOutcome", *, as_json: bool) -> None:
     from pipelines.problems import show_warnings
     from pipelines.terminal import print_gates, print_places, verdict_text
+    from synthgen.files import read_json
     from synthgen.findings import Report
     from synthgen.reports.headline import headline
-    from synthgen.runs import read_json
 
     report = Report.from_json(read_json(Path(outcome.report_json)))
     show_warnings(report.problems, err)

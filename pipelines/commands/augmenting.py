@@ -17,7 +17,7 @@ from synthgen.remote import address_of, is_address, local_copy, local_output, sh
 if TYPE_CHECKING:
     from pipelines.runners import Runner
     from synthgen.augmentation import Outcome
-    from synthgen.runs import Workspace
+    from synthgen.workspace import Workspace
 
 
 def init(
@@ -157,9 +157,10 @@ def _show_outcome(config: RunConfig, outcome: "Outcome", path: Path) -> None:
     from rich.text import Text
 
     from pipelines.terminal import print_gates, print_places, verdict_text
+    from synthgen.files import read_json
     from synthgen.findings import Report
     from synthgen.reports.headline import headline
-    from synthgen.runs import WAITING, read_json
+    from synthgen.runs import WAITING
 
     report = Report.from_json(read_json(Path(outcome.report_json)))
     out.print()

@@ -13,7 +13,7 @@ from synthgen.remote import is_address, shown
 
 if TYPE_CHECKING:
     from synthgen.downstream import DownstreamOutcome
-    from synthgen.runs import Workspace
+    from synthgen.workspace import Workspace
 
 
 def downstream(

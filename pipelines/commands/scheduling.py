@@ -13,7 +13,7 @@ from synthgen.config_reading import load_config
 from synthgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from synthgen.runs import Workspace
+    from synthgen.workspace import Workspace
 
 Name = Annotated[str, Parameter(help="Name of the schedule, as `synthgen schedules` lists it.")]
 schedules = App(name="schedules", help="List the schedules of the workspace; pause, resume, run now or delete one.")

@@ -11,8 +11,8 @@ from pipelines.commands.options import JsonFlag, RunnerOptions, WorkspaceOption,
 
 if TYPE_CHECKING:
     from pipelines.runners import Runner
-    from synthgen.runs import Workspace
     from synthgen.sweeping import Attempt, Result
+    from synthgen.workspace import Workspace
 
 
 def sweep(

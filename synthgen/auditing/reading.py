@@ -14,11 +14,11 @@ from synthgen.datasets import Data, ImageSet, Table
 from synthgen.errors import DataError, UsageError, name_list
 from synthgen.findings import Problem
 from synthgen.remote import address_of, is_elsewhere, local_copy, read_text, shown
-from synthgen.runs import Workspace
 from synthgen.sources import coerce_like, read
 from synthgen.sources.frames import read_frame_with_problems
 from synthgen.splitting import shared_groups
 from synthgen.stats import named_rng
+from synthgen.workspace import Workspace
 
 Input = pd.DataFrame | Path | str
 

@@ -16,7 +16,8 @@ from synthgen.errors import DataError
 from synthgen.findings import EXIT_CODES, Report
 from synthgen.notes import run_note
 from synthgen.reports import Material, write_report
-from synthgen.runs import Run, Workspace, content_key
+from synthgen.runs import Run
+from synthgen.workspace import Workspace, content_key
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from synthgen.curation.calibrate import Real, calibrate
 from synthgen.curation.selection import Screen, candidates_per_row
 from synthgen.datasets import Labels, Table, class_counts, take_per_class
 from synthgen.errors import DataError, ModelError, TrainingError
+from synthgen.files import read_json, write_json
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable
 from synthgen.metrics.fidelity.c2st import c2st_auc
 from synthgen.metrics.privacy.copies import excess_copies
 from synthgen.metrics.privacy.membership import membership_tpr_at_1pct_fpr
-from synthgen.runs import read_json, write_json
 from synthgen.stats import named_rng
 from synthgen.synthesizers import Synthesizer, create, load_synthesizer
 

@@ -14,10 +14,11 @@ from synthgen.downstream.scores import Result, gain, gains_by_class
 from synthgen.downstream.tables import table_bench
 from synthgen.downstream.training import measured, place_of
 from synthgen.errors import UsageError
+from synthgen.files import read_json, sha256_file, write_json
 from synthgen.metrics.utility.controls import Gain
 from synthgen.remote import exists, is_address, local_copy, local_output, shown
-from synthgen.runs import Workspace, read_json, sha256_file, write_json
 from synthgen.tracking_downstream import Comparison, track_comparison
+from synthgen.workspace import Workspace
 
 DEFAULT_SEEDS = 5
 

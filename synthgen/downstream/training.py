@@ -11,8 +11,8 @@ import numpy as np
 from synthgen import progress
 from synthgen.datasets import Index
 from synthgen.downstream.scores import Answers, Result, Truth, best_setting
+from synthgen.files import read_json, write_json
 from synthgen.metrics.saved_classifier import Classifier, Learnt
-from synthgen.runs import read_json, write_json
 from synthgen.stats import FloatArray
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from synthgen.exporters.images import write_dicom, write_folder, write_nifti, wr
 from synthgen.exporters.load import load_dataset
 from synthgen.exporters.parts import Part, dtypes_of, parts_to_emit
 from synthgen.exporters.tables import write_csv, write_parquet
+from synthgen.files import write_json
 from synthgen.manifests import write_manifest
-from synthgen.runs import write_json
 
 __all__ = ["EXPORTERS", "Exporter", "emit_dataset", "load_dataset"]
 

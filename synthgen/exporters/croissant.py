@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from synthgen.exporters.tables import escape_formula
-from synthgen.runs import sha256_file
+from synthgen.files import sha256_file
 
 _CONTEXT: Mapping[str, object] = {
     "@language": "en",

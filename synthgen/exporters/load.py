@@ -16,7 +16,7 @@ from synthgen.exporters.tables import read_csv
 from synthgen.findings import Verdict
 from synthgen.manifests import verify_manifest
 from synthgen.remote import local_copy, shown
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from synthgen.exporters.torch_data import LabelledImages, LabelledTensors

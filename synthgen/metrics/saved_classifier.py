@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from synthgen.datasets import ImageSet, Labels
 from synthgen.errors import ModelError
+from synthgen.files import read_json, write_json
 from synthgen.metrics.classifiers import Ensemble, Scale
 from synthgen.metrics.image_classifier import SmallConvNet, build_network, in_batches, pixels
 from synthgen.metrics.table_features import Coding
-from synthgen.runs import read_json, write_json
 from synthgen.stats import FloatArray
 
 _META, _TREES, _WEIGHTS = "classifier.json", "trees.ubj", "network.safetensors"

@@ -13,8 +13,8 @@ from synthgen.findings import Verdict
 from synthgen.metrics import NotMeasurable
 from synthgen.metrics.utility.controls import Gain
 from synthgen.registry.versions import CHAMPION, PREFIX, Version, list_versions, shown_time
-from synthgen.runs import Workspace
 from synthgen.tracking import client_of
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

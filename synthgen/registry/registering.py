@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from synthgen import __version__
 from synthgen.findings import Report
 from synthgen.registry.versions import CANDIDATE, PREFIX, Version, existing, known_versions, shown_time
-from synthgen.runs import Run, Workspace
+from synthgen.runs import Run
 from synthgen.tracking import client_of, safely
 from synthgen.tracking_models import ModelFolder, add_version, ensure_registered_name, upload_model
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,8 @@ from synthgen.registry.comparison import gain_over
 from synthgen.registry.promotion import Bar, Comparison, Promotion
 from synthgen.registry.versions import Version, fetched, find_version, is_model_name, list_versions, version_of_run
 from synthgen.run_artifacts import built_artifacts
-from synthgen.runs import Ref, Run, Workspace, find_run
+from synthgen.runs import Run, find_run
+from synthgen.workspace import Ref, Workspace
 
 
 def register_model(

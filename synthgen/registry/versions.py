@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from synthgen.errors import ModelError, UsageError, name_list, nearest_name
 from synthgen.redaction import redacted
-from synthgen.runs import Workspace
 from synthgen.tracking import client_of
+from synthgen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

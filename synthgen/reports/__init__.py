@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from synthgen.files import write_json
 from synthgen.findings import Report
 from synthgen.reports.headline import headline
 from synthgen.reports.material import Material, material_from, material_of_run
-from synthgen.runs import write_json
 
 __all__ = ["Material", "headline", "material_from", "material_of_run", "write_page", "write_report", "write_text"]
 

@@ -8,12 +8,14 @@ from typing import Any, Literal
 import yaml
 
 from synthgen.errors import UsageError
+from synthgen.files import read_json
 from synthgen.findings import Finding, Report, Verdict
 from synthgen.redaction import redacted
 from synthgen.remote import local_copy
 from synthgen.reports.gate_rows import finding_row
 from synthgen.reports.words import SYMBOLS, TONES, question_of, words_of
-from synthgen.runs import Run, Workspace, find_run, read_json
+from synthgen.runs import Run, find_run
+from synthgen.workspace import Workspace
 
 Change = Literal["", "better", "worse"]
 # Facts that differ between any two runs say nothing.

@@ -11,7 +11,8 @@ from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.datasets import Data, Splits, load_data
 from synthgen.errors import DataError
-from synthgen.runs import Run, read_json
+from synthgen.files import read_json
+from synthgen.runs import Run
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from synthgen.files import write_json
 from synthgen.findings import Verdict
 from synthgen.redaction import redacted_values
 from synthgen.reports.words import SYMBOLS, TONES, shown_number, words_of
-from synthgen.runs import write_json
 
 # A spreadsheet would take a text that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -22,7 +22,7 @@ from synthgen.config import (
 )
 from synthgen.datasets import Data, Table
 from synthgen.errors import ConfigError, ModelError, name_list, unknown_name
-from synthgen.runs import read_json
+from synthgen.files import read_json
 from synthgen.synthesizers.constrained.model import KIND as CONSTRAINED
 from synthgen.synthesizers.constrained.model import Constrained
 from synthgen.synthesizers.protocol import (

@@ -10,7 +10,7 @@ import numpy as np
 from synthgen.config import CopiesConfig
 from synthgen.datasets import Data, Index, Labels, Table, class_rows, load_data
 from synthgen.errors import ModelError, unknown_name
-from synthgen.runs import write_json
+from synthgen.files import write_json
 
 
 class Copies:

@@ -16,10 +16,10 @@ from synthgen.attributes import Attributes
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
 from synthgen.errors import ModelError
+from synthgen.files import sha256_file
 from synthgen.gan.autoencoder import Autoencoder, MapGenerator
 from synthgen.gan.networks import Discriminator, Generator
 from synthgen.gan.spec import MapSpec, NetworkSpec
-from synthgen.runs import sha256_file
 from synthgen.scans import Scan
 from synthgen.synthesizers.model_files import read_model, write_model
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from synthgen.errors import ModelError
-from synthgen.runs import read_json, sha256_file, write_json
+from synthgen.files import read_json, sha256_file, write_json
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Item = TypeVar("Item")

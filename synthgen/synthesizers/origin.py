@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synthgen.config import SynthesizerConfig
-from synthgen.runs import Workspace, find_model, sha256_path
+from synthgen.files import sha256_path
+from synthgen.runs import find_model
+from synthgen.workspace import Workspace
 
 
 def located(config: SynthesizerConfig, workspace: Workspace) -> SynthesizerConfig:

@@ -12,10 +12,10 @@ from PIL import Image
 
 from synthgen.config_reading import parse_config
 from synthgen.datasets import Schema, Table
+from synthgen.files import read_json
 from synthgen.findings import Finding, Judgement, Problem, Report, Verdict
 from synthgen.reports import Material, write_report
 from synthgen.reports.comparison import Side, compared, write_comparison
-from synthgen.runs import read_json
 
 pytestmark = [
     pytest.mark.browser,

@@ -14,8 +14,8 @@ from synthgen.config import Purpose
 from synthgen.datasets import Data, ImageSet, Schema, Splits, Table
 from synthgen.errors import ConfigError, DataError, IntegrityError, UsageError
 from synthgen.exporters import EXPORTERS, emit_dataset, load_dataset
+from synthgen.files import sha256_path
 from synthgen.manifests import verify_manifest
-from synthgen.runs import sha256_path
 
 FACTS = {
     "run_id": "2026-11-22-091400-k3f9",

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from synthgen.files import read_json
 from synthgen.manifests import verify_manifest
-from synthgen.runs import Workspace, list_runs, read_json
+from synthgen.runs import list_runs
+from synthgen.workspace import Workspace
 
 pytestmark = [pytest.mark.flow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 CONFIG = """

@@ -19,9 +19,10 @@ from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.errors import DiskFullError, ResourceError, TrainingError, resource_error
+from synthgen.files import read_json, sha256_path
 from synthgen.manifests import verify_manifest
 from synthgen.progress import Tick
-from synthgen.runs import Ref, Workspace, read_json, sha256_path
+from synthgen.workspace import Ref, Workspace
 
 
 def config(kind: str = "ctgan", name: str = "faults", **changes: Any) -> RunConfig:
@@ -204,7 +205,7 @@ def test_70_two_at_once_on_an_empty_workspace_build_each_stage_once(tmp_path: Pa
 from pathlib import Path
 from synthgen.augmentation import run_augmentation
 from synthgen.config_reading import parse_config
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 config = parse_config({config("marginals").model_dump(mode="json")!r})
 print(run_augmentation(config, Workspace(Path({str(tmp_path)!r}))).run_id)
 """

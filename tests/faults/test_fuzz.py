@@ -31,12 +31,14 @@ from synthgen.config_reading import load_config, parse_config
 from synthgen.datasets import ImageSet, Schema, Splits, Table
 from synthgen.errors import SynthgenError
 from synthgen.exporters import emit_dataset, load_dataset
+from synthgen.files import sha256_file, write_json
 from synthgen.findings import Finding, Judgement, NotMeasured, Problem, Report, Verdict
 from synthgen.reports.comparison import compared, load_side
-from synthgen.runs import Run, Workspace, find_run, list_runs, sha256_file, write_json
+from synthgen.runs import Run, find_run, list_runs
 from synthgen.sources import read
 from synthgen.synthesizers import create
 from synthgen.synthesizers.model_files import _digest
+from synthgen.workspace import Workspace
 
 FACTS = {"run_id": "r", "name": "demo", "verdict": "PASS", "passed": True, "data_sha256": "0", "created": "now"}
 CI_MUTATIONS = 25

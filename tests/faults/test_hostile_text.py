@@ -26,11 +26,13 @@ from synthgen.datasets import ImageSet, Splits
 from synthgen.errors import ConfigError, SynthgenError
 from synthgen.exporters import emit_dataset, load_dataset
 from synthgen.exporters.card import escape_markdown
+from synthgen.files import read_json
 from synthgen.findings import Judgement, Report, Verdict
 from synthgen.manifests import verify_manifest
 from synthgen.redaction import redacted, redacted_values
-from synthgen.runs import Run, Workspace, read_json
+from synthgen.runs import Run
 from synthgen.sources import read
+from synthgen.workspace import Workspace
 
 NAMES: list[str] = json.loads((Path(__file__).parent / "hostile_names.json").read_text())
 FACTS = {"run_id": "r", "name": "demo", "verdict": "PASS", "passed": True, "data_sha256": "0", "created": "now"}

@@ -19,7 +19,7 @@ from synthgen.config_reading import parse_config
 from synthgen.datasets import ImageSet, Splits, load_data
 from synthgen.exporters import emit_dataset, load_dataset
 from synthgen.manifests import verify_manifest
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 SECRET = "Zanzibar-4711"
 FACTS = {"run_id": "r", "name": "demo", "verdict": "PASS", "passed": True, "data_sha256": "0", "created": "now"}

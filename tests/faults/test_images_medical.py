@@ -20,9 +20,10 @@ from synthgen.config_reading import parse_config
 from synthgen.datasets import ImageSet, Splits, load_data
 from synthgen.errors import DataError
 from synthgen.exporters import emit_dataset, load_dataset
+from synthgen.files import read_json
 from synthgen.reports.pictures import class_pictures
-from synthgen.runs import Workspace, read_json
 from synthgen.sources import read
+from synthgen.workspace import Workspace
 
 SECRET = "Zanzibar-4711"
 FACTS = {"run_id": "r", "name": "demo", "verdict": "PASS", "passed": True, "data_sha256": "0", "created": "now"}

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.files import sha256_file
 from synthgen.manifests import verify_manifest
-from synthgen.runs import Workspace, list_runs, sha256_file
+from synthgen.runs import list_runs
+from synthgen.workspace import Workspace
 
 SPAWN = multiprocessing.get_context("forkserver")
 # Imported once; a killed process should have spent its time on work.

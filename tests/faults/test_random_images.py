@@ -21,7 +21,7 @@ from synthgen.datasets import ImageSet, Splits, load_data
 from synthgen.errors import SynthgenError
 from synthgen.exporters import emit_dataset, load_dataset
 from synthgen.metrics import image_classifier
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 MODES = ["L", "RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK", "I", "F"]
 SUFFIXES = ["png", "jpg", "tif", "bmp", "gif", "PNG", "jpeg", "webp", "txt"]

@@ -20,7 +20,7 @@ from synthgen.datasets import Splits, load_data
 from synthgen.errors import DataError
 from synthgen.exporters.parts import parts_to_emit
 from synthgen.exporters.tables import write_csv, write_parquet
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 SECRET = "Zanzibar-4711"
 WORDS = ["a", "NA", "", " ", "1", "1.0", "-1", "001", "1,5", "1e400", "inf", "nan", "true", "2024-01-01", "\u00e9",

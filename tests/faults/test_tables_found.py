@@ -11,10 +11,10 @@ import pytest
 from synthgen.datasets import Schema, Splits, Table
 from synthgen.errors import IntegrityError
 from synthgen.exporters import emit_dataset, load_dataset
+from synthgen.files import read_json, write_json
 from synthgen.metrics.classifiers import Examples, Trees, class_probabilities
 from synthgen.metrics.formulas import dependent_pairs
 from synthgen.metrics.table_features import Encoded
-from synthgen.runs import read_json, write_json
 from synthgen.synthesizers.encoding.grid import Grid
 
 Refused = Callable[..., list[dict[str, Any]]]

@@ -13,8 +13,8 @@ from pipelines import preview
 from synthgen import stages
 from synthgen.config_reading import load_config
 from synthgen.datasets import Splits, Table
-from synthgen.runs import Workspace
 from synthgen.splitting import group_names
+from synthgen.workspace import Workspace
 
 N = 60
 SUFFIXES = ["csv", "csv.gz", "parquet"]

@@ -14,7 +14,7 @@ from synthgen.config_reading import parse_config
 from synthgen.datasets import Splits, Table, load_data
 from synthgen.exporters.parts import Part
 from synthgen.exporters.tables import read_csv, write_csv, write_parquet
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 N = 300
 SECRET = "Zanzibar-4711"

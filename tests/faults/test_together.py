@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from synthgen.files import read_json
 from synthgen.manifests import verify_manifest
-from synthgen.runs import Workspace, list_runs, read_json
+from synthgen.runs import list_runs
+from synthgen.workspace import Workspace
 
 RUNS = 8
 

@@ -19,9 +19,11 @@ from synthgen.augmentation import conclude, run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.errors import UsageError
+from synthgen.files import read_json
 from synthgen.manifests import verify_manifest
 from synthgen.registry.versions import list_versions
-from synthgen.runs import WAITING, Run, Workspace, read_json
+from synthgen.runs import WAITING, Run
+from synthgen.workspace import Workspace
 
 ALONE = [
     {"metric": metric, "required": False}

@@ -18,7 +18,8 @@ from synthgen.auditing import run_audit, run_tracked_audit
 from synthgen.augmentation import run_augmentation
 from synthgen.config_reading import parse_audit, parse_config
 from synthgen.errors import DataError
-from synthgen.runs import Workspace, read_json
+from synthgen.files import read_json
+from synthgen.workspace import Workspace
 
 RARE = ("Zanzibar", "987654", "quokka")
 

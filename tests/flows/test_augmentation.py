@@ -14,8 +14,9 @@ from synthgen.augmentation import run_augmentation
 from synthgen.config import RunConfig
 from synthgen.config_reading import parse_config
 from synthgen.errors import TrainingError
+from synthgen.files import read_json
 from synthgen.manifests import verify_manifest
-from synthgen.runs import Workspace, read_json
+from synthgen.workspace import Workspace
 
 BASE: dict[str, Any] = {
     "name": "wine",

@@ -15,10 +15,11 @@ from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.canaries import Canaries
 from synthgen.config_reading import parse_config
 from synthgen.datasets import Splits, Table, class_counts, load_data
+from synthgen.files import read_json
 from synthgen.gates import judge, rules_of
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.privacy.canaries import canary_epsilon
-from synthgen.runs import Workspace, read_json
+from synthgen.workspace import Workspace
 
 CONSTRAINTS = [{"kind": "formula", "column": "total", "formula": "months * price"}]
 ROWS = 2_400

@@ -8,8 +8,10 @@ import pandas as pd
 from synthgen.augmentation import run_augmentation
 from synthgen.changes import earlier_model
 from synthgen.config_reading import parse_config
-from synthgen.runs import Run, Workspace, find_run, read_json
+from synthgen.files import read_json
+from synthgen.runs import Run, find_run
 from synthgen.stages import describe_model, fit, ingest, split_data
+from synthgen.workspace import Workspace
 
 
 def write_people(path: Path, n: int, seed: int, *, older: int = 0) -> None:

@@ -15,7 +15,7 @@ from synthgen.config_reading import load_config
 from synthgen.errors import DataError
 from synthgen.exporters import load_dataset
 from synthgen.remote import local_copy
-from synthgen.runs import Workspace
+from synthgen.workspace import Workspace
 
 s3fs = pytest.importorskip("s3fs", reason="pip install s3fs, which speaks S3's protocol")
 moto = pytest.importorskip("moto.server", reason="pip install 'moto[s3]' flask-cors, an S3 server of this machine")

@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 
 from pipelines.background import running
-from synthgen.runs import Workspace, list_runs
+from synthgen.runs import list_runs
+from synthgen.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(900)]

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from pipelines.slots import LIMIT
-from synthgen.runs import Workspace, list_runs
+from synthgen.runs import list_runs
+from synthgen.workspace import Workspace
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from synthgen.runs import Workspace, list_runs
+from synthgen.runs import list_runs
+from synthgen.workspace import Workspace
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(900)]
 CONFIG = """

@@ -10,7 +10,8 @@ import pytest
 from synthgen.augmentation import Outcome, run_augmentation
 from synthgen.config_reading import parse_config
 from synthgen.errors import ConfigError
-from synthgen.runs import Workspace, read_json
+from synthgen.files import read_json
+from synthgen.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

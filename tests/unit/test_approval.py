@@ -6,7 +6,8 @@ import pytest
 
 from synthgen.approval import decide, decision_on
 from synthgen.errors import UsageError
-from synthgen.runs import WAITING, Run, write_json
+from synthgen.files import write_json
+from synthgen.runs import WAITING, Run
 
 
 def waiting_run(folder: Path, **changes: str) -> Run:

@@ -14,8 +14,8 @@ from synthgen.config_reading import load_config, parse_config
 from synthgen.errors import ConfigError, DataError
 from synthgen.manifests import verify_manifest, write_manifest
 from synthgen.remote import address_of, is_address, local_copy, send
-from synthgen.runs import Workspace
 from synthgen.stages import ingest
+from synthgen.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from synthgen.config_reading import parse_config
 from synthgen.errors import DataError, UsageError
 from synthgen.exporters import load_dataset
 from synthgen.remote import send
-from synthgen.runs import Workspace, find_run
+from synthgen.runs import find_run
+from synthgen.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ import pytest
 
 from synthgen.config_reading import parse_config
 from synthgen.errors import IntegrityError, UsageError
+from synthgen.files import sha256_path
 from synthgen.manifests import verify_manifest, write_manifest
-from synthgen.runs import Run, Workspace, find_run, list_runs, sha256_path
+from synthgen.runs import Run, find_run, list_runs
+from synthgen.workspace import Workspace
 
 CONFIG = parse_config({"name": "wine", "source": {"kind": "builtin", "name": "wine"}})
 

@@ -12,11 +12,11 @@ from synthgen.config_reading import parse_config
 from synthgen.datasets import Splits, Table, load_data
 from synthgen.errors import ModelError
 from synthgen.metrics import METRICS, together
-from synthgen.runs import Workspace
 from synthgen.shards import Compared, Wanted, drawn, in_turn, measured_apart
 from synthgen.stages import curate_candidates, fit, ingest, sample, split_data
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
+from synthgen.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

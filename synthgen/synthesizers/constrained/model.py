@@ -11,7 +11,7 @@ from synthgen.constraints import Mask
 from synthgen.constraints.cells import as_json
 from synthgen.datasets import Data, Labels, Table
 from synthgen.errors import ModelError, unknown_name
-from synthgen.runs import read_json, write_json
+from synthgen.files import read_json, write_json
 from synthgen.synthesizers.constrained.derived_columns import DerivedColumns
 from synthgen.synthesizers.constrained.rejection import Pool
 from synthgen.synthesizers.protocol import ConditionalSynthesizer, Synthesizer

@@ -11,7 +11,7 @@ from synthgen.config import AuditOptions
 from synthgen.config_reading import parse_audit_options
 from synthgen.datasets import Table
 from synthgen.errors import ConfigError, DataError, SynthgenError, UsageError
-from synthgen.runs import write_json
+from synthgen.files import write_json
 
 
 def people(n: int, seed: int = 0) -> pd.DataFrame:

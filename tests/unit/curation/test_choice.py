@@ -10,8 +10,8 @@ from synthgen.config_reading import parse_config
 from synthgen.curation.choice import Arm, Choice, candidates_of, choose, fit_best
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError
+from synthgen.files import read_json
 from synthgen.reports.choice import arm_rows
-from synthgen.runs import read_json
 from synthgen.synthesizers import load_synthesizer
 
 SCHEMA = Schema({"x": "numeric", "c": "categorical", "y": "categorical"}, label="y")

@@ -13,8 +13,9 @@ from synthgen.downstream import DownstreamOutcome, check_downstream, run_downstr
 from synthgen.downstream.scores import TILTS, Answers, Result, Truth, gain
 from synthgen.errors import DataError, IntegrityError, ModelError, UsageError
 from synthgen.exporters import emit_dataset
+from synthgen.files import read_json
 from synthgen.metrics.saved_classifier import load_classifier
-from synthgen.runs import Workspace, read_json
+from synthgen.workspace import Workspace
 
 FACTS = {
     "run_id": "r1", "name": "shop", "verdict": "PASS", "passed": True, "forced": False, "data_sha256": "ab",

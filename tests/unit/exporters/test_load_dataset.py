@@ -9,7 +9,7 @@ import pytest
 from synthgen.datasets import ImageSet, Schema, Splits, Table
 from synthgen.errors import DataError, IntegrityError, UsageError
 from synthgen.exporters import emit_dataset, load_dataset
-from synthgen.runs import read_json, sha256_file, write_json
+from synthgen.files import read_json, sha256_file, write_json
 
 FACTS = {"run_id": "r1", "name": "demo", "verdict": "PASS", "passed": True, "forced": False, "data_sha256": "ab"}
 

@@ -13,7 +13,8 @@ import pytest
 from pipelines.background import Server, Wanted, addresses, end, orphans, running, start_all, stop_all
 from pipelines.bootstrap import bootstrap
 from synthgen.errors import UsageError
-from synthgen.runs import Workspace, read_json, write_json
+from synthgen.files import read_json, write_json
+from synthgen.workspace import Workspace
 
 SERVER = Server(pid=1, port=1, address="http://127.0.0.1:1/api", log="prefect.log", ready=True)
 

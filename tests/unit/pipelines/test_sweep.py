@@ -10,8 +10,10 @@ from pipelines.cli import _answer
 from pipelines.combinations import combinations, split_at_commas
 from pipelines.sweeping import exit_code, sweep_plainly, written
 from synthgen.errors import UsageError
-from synthgen.runs import Workspace, list_runs, read_json
+from synthgen.files import read_json
+from synthgen.runs import list_runs
 from synthgen.sweeping import Result, sweep_id
+from synthgen.workspace import Workspace
 
 WINE = "source: {kind: builtin, name: wine}\nsynthesizer: {kind: marginals}\nplan: {kind: ratio, ratio: 1}\n"
 

@@ -18,12 +18,13 @@ from synthgen.metrics.utility.controls import Gain
 from synthgen.registry.promotion import Bar, Comparison, Promotion, consider, rollback
 from synthgen.registry.registering import register
 from synthgen.registry.versions import Version, find_version, is_model_name, list_versions
-from synthgen.runs import Run, Workspace
+from synthgen.runs import Run
 from synthgen.sources import read
 from synthgen.splitting import split
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
 from synthgen.tracking import start
+from synthgen.workspace import Workspace
 
 CONFIG = parse_config({"name": "wine", "source": {"kind": "builtin", "name": "wine"}})
 

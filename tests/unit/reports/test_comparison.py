@@ -7,9 +7,11 @@ from types import ModuleType
 import pytest
 
 from synthgen.errors import UsageError
+from synthgen.files import write_json
 from synthgen.findings import Finding, Judgement, Report, Verdict
 from synthgen.reports.comparison import Side, compared, load_side, write_comparison
-from synthgen.runs import Run, Workspace, write_json
+from synthgen.runs import Run
+from synthgen.workspace import Workspace
 
 
 def side(name: str, low: float, high: float, *, higher: bool = False, config: object = None) -> Side:

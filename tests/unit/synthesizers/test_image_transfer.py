@@ -10,10 +10,10 @@ from synthgen.config import ImageGanConfig
 from synthgen.config_reading import load_config, parse_config
 from synthgen.datasets import ImageSet
 from synthgen.errors import ConfigError, ModelError, UsageError
-from synthgen.runs import Workspace
 from synthgen.stages import fit, ingest, preflight, split_data
 from synthgen.synthesizers import create
 from synthgen.synthesizers.image_gan import ImageGan
+from synthgen.workspace import Workspace
 
 CPU = torch.device("cpu")
 

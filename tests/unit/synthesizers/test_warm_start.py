@@ -10,7 +10,7 @@ import torch
 
 from synthgen.config import CtganConfig, DpConfig
 from synthgen.datasets import Schema, Table
-from synthgen.runs import read_json
+from synthgen.files import read_json
 from synthgen.synthesizers import create, load_synthesizer
 from synthgen.synthesizers.ctgan.model import Ctgan
 from synthgen.synthesizers.table_model import TableModel
