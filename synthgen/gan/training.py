@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _TICKS = 50
 # A tick costs as much as 21 images of a step: of a minute of training on volumes 50 ticks took a quarter.
-_IMAGES_BETWEEN_TICKS = 256
+_IMAGES_BETWEEN_TICKS = 512
 _MAX_ROLLBACKS = 3
 # Share of the budget after which a growing architecture is whole.
 _GROWN_AT = 0.5
