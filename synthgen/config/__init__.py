@@ -1,6 +1,5 @@
 """The one place of knobs: what a run may be told, with units, bounds and defaults."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -14,6 +13,15 @@ from synthgen.config.constraints import (
     UniqueConfig,
     parse_constraints,
 )
+from synthgen.config.evaluation import (
+    EVALUATION_SIZES,
+    PROFILES,
+    EvaluationConfig,
+    EvaluationSize,
+    GateConfig,
+    Profile,
+)
+from synthgen.config.plans import AutoPlan, BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan
 from synthgen.config.section import Scalar, Section
 from synthgen.config.sources import BuiltinName, BuiltinSource, ColumnKind, ImageSource, Source, TableSource
 from synthgen.config.synthesizers import (
@@ -101,9 +109,6 @@ __all__ = [
 ]
 
 Purpose = Literal["augment", "share"]
-Profile = Literal["quick", "full", "release"]
-# From the least to the most thorough.
-PROFILES: Sequence[Profile] = ("quick", "full", "release")
 TableFormat = Literal["parquet", "csv"]
 ImageFormat = Literal["folder", "npz", "dicom", "nifti"]
 
@@ -124,43 +129,6 @@ class SplitConfig(Section):
         return self
 
 
-class BalancePlan(Section):
-    """Every class up to `share` of the largest class."""
-
-    kind: Literal["balance"] = "balance"
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-
-class RowsPlan(Section):
-    """`rows` synthetic rows in all, classes as frequent as in train."""
-
-    kind: Literal["rows"]
-    rows: Annotated[int, Field(ge=1)]
-
-
-class PerClassPlan(Section):
-    """So many synthetic rows of each named class."""
-
-    kind: Literal["per_class"]
-    per_class: dict[str, Annotated[int, Field(ge=0)]]
-
-
-class RatioPlan(Section):
-    """`ratio` synthetic rows for each real one, classes as frequent as in train."""
-
-    kind: Literal["ratio"]
-    ratio: Annotated[float, Field(gt=0, le=100)]
-
-
-class AutoPlan(Section):
-    """Of `balance` (of balanced classes: as many rows again) the share that helps a classifier most on valid, 0 too."""
-
-    kind: Literal["auto"]
-
-
-PlanConfig = BalancePlan | RowsPlan | PerClassPlan | RatioPlan | AutoPlan
-
-
 class CurationConfig(Section):
     """What happens to candidates before anybody looks at them.
 
@@ -171,50 +139,6 @@ class CurationConfig(Section):
     near_copies: Literal["drop", "keep"] = "drop"
     labels: Literal["drop", "keep"] = "drop"
     outliers: Literal["drop", "keep"] = "drop"
-
-
-class EvaluationConfig(Section):
-    """How much is measured; see EVALUATION_SIZES.
-
-    `canaries`: records made up to measure what training gives away, in profile release; about half of them are
-    trained on, at most 1 in 40 training rows is one, and 0 makes up none.
-    """
-
-    profile: Profile = "quick"
-    canaries: Annotated[int, Field(ge=0, le=10_000)] = 400
-
-
-class EvaluationSize(Section):
-    """Sizes that a profile stands for."""
-
-    profile: Profile = "quick"
-    max_rows: int
-    utility_seeds: int
-    bootstrap_rounds: int
-
-
-EVALUATION_SIZES: Mapping[Profile, EvaluationSize] = {
-    "quick": EvaluationSize(max_rows=5_000, utility_seeds=5, bootstrap_rounds=200),
-    "full": EvaluationSize(profile="full", max_rows=20_000, utility_seeds=10, bootstrap_rounds=1_000),
-    "release": EvaluationSize(profile="release", max_rows=100_000, utility_seeds=20, bootstrap_rounds=2_000),
-}
-
-
-class GateConfig(Section):
-    """A rule that replaces the default rule of its metric."""
-
-    metric: str
-    at_most: float | None = None
-    at_least: float | None = None
-    required: bool | None = None
-
-    @model_validator(mode="after")
-    def _has_one_side(self) -> "GateConfig":
-        if self.at_most is not None and self.at_least is not None:
-            raise ValueError("a gate takes at_most or at_least, not both")
-        if self.at_most is None and self.at_least is None and self.required is None:
-            raise ValueError("a gate needs at_most, at_least or required")
-        return self
 
 
 class ExportConfig(Section):
