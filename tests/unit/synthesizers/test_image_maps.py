@@ -163,7 +163,10 @@ def test_a_damaged_autoencoder_is_refused(tmp_path, harm):
         ((1, 63, 64), {}, False),
         ((1, 64, 64), {"augmentation": ["contrast"]}, False),
         ((1, 64, 64), {"augmentation": ["translation"]}, True),
-        ((1, 64, 64, 64), {}, False),
+        ((1, 512, 8), {}, False),
+        ((1, 28, 28, 28), {}, True),
+        ((1, 27, 28, 28), {}, False),
+        ((1, 100, 100, 8), {}, False),
     ],
 )
 def test_large_images_are_learned_by_maps_unless_told_otherwise(shape, changes, is_latent):
