@@ -27,9 +27,10 @@ from synthgen.curation.ratio import choose_ratio
 from synthgen.curation.selection import Screen, curate
 from synthgen.datasets import ImageSet, Splits, class_counts, take_per_class
 from synthgen.metrics.augmented import thinned
+from synthgen.metrics.augmented_images import training_sets
 from synthgen.metrics.image_features import ImageSets
 from synthgen.metrics.utility.controls import Gain
-from synthgen.metrics.utility.images import arms_tested, paired_gain, training_sets
+from synthgen.metrics.utility.images import arms_tested, paired_gain
 from synthgen.stats import named_rng
 
 # Dataset, edge length, training images kept of each class; valid is thinned by the same factor, the holdout never.

@@ -51,6 +51,7 @@ DEFAULT_RULES: Mapping[Modality, Sequence[Rule]] = {
         Rule("gain_over_controls", at_least=-0.002),
         Rule("representation_ratio", at_least=0.8),
         Rule("label_rate_shift", at_most=0.05),
+        Rule("equalized_odds_change", at_most=0.02),
     ),
 }
 

@@ -8,10 +8,11 @@ from synthgen.datasets import ImageSet
 from synthgen.downstream.reading import Material
 from synthgen.downstream.scores import Truth
 from synthgen.downstream.training import Bench, Training, shares
+from synthgen.metrics.augmented_images import RECIPE, Arm, training_sets
 from synthgen.metrics.image_classifier import Recipe, fit_classifier, in_parallel, pixels, torch_generator
 from synthgen.metrics.image_features import ImageSets
 from synthgen.metrics.saved_classifier import LearntNetwork
-from synthgen.metrics.utility.images import BESIDE, RECIPE, Arm, training_sets
+from synthgen.metrics.utility.images import BESIDE
 from synthgen.stats import FloatArray, named_rng
 
 # Tried on valid, for every arm alike; the number of steps is the same in all.
@@ -22,7 +23,7 @@ SETTINGS: Mapping[str, Recipe] = {
 
 
 def image_bench(material: Material) -> Bench:
-    """The arms of `metrics.utility.images`."""
+    """The arms of `metrics.augmented_images`."""
     parts = (material.train, material.synthetic, material.valid, material.holdout)
     train, synthetic, valid, holdout = [part for part in parts if isinstance(part, ImageSet)]
     arms = training_sets(ImageSets(train, holdout, synthetic), named_rng(0, "downstream"))

@@ -149,6 +149,9 @@ METRICS: Mapping[Modality, Mapping[str, Metric]] = {
             label_rate_shift, "fairness", "Is the label as frequent in every group as in real data?"
         ),
         "group_fidelity_gap": Metric(group_fidelity_gap, "fairness", "Is a group modelled worse than the others?"),
+        "equalized_odds_change": Metric(
+            equalized_odds_change, "fairness", "Does the augmented classifier treat groups more differently?"
+        ),
     },
 }
 
@@ -160,7 +163,7 @@ _SHARED: Mapping[Modality, Sequence[tuple[str, ...]]] = {
         ("membership_tpr_at_1pct_fpr", "membership_share_of_leak", "membership_rare", "dcr_share", "nndr"),
     ),
     "images": (
-        ("augmentation_gain", "gain_over_controls"),
+        ("augmentation_gain", "gain_over_controls", "equalized_odds_change"),
         ("class_agreement", "membership_tpr_at_1pct_fpr"),
         ("frechet_ratio", "frechet_ratio_random", "kid", "density", "coverage", "mode_coverage",
          "intra_class_diversity", "inception_score"),

@@ -9,8 +9,6 @@ from synthgen.reports.disclosure import FEWEST
 from synthgen.reports.words import arm_name, shown_number
 
 SHOWN_PAIRS = 12
-# Arms of the classifier, in the order of the table.
-_ARMS = ("real", "random oversampling", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,15 @@ class GroupTables:
 
 
 def group_tables(report: Report, *, shared: bool = False) -> GroupTables | None:
-    """The tables of groups; None when their shares were not measured. `shared`: see `disclosure`."""
-    shares = report.finding("representation_ratio")
-    if shares is None:
+    """The tables of groups; None when nothing about them was measured. `shared`: see `disclosure`."""
+    shares, odds = report.finding("representation_ratio"), report.finding("equalized_odds_change")
+    if shares is None and odds is None:
         return None
+    measured: Mapping[str, Any] = shares.detail if shares else {"groups": (), "not_measurable": ()}
+    arms = ("real", odds.detail["control"], "synthetic") if odds else ()
     rates, told = _by_group(report, "label_rate_shift"), _by_group(report, "group_fidelity_gap")
     lines = [
-        (item, _line(item, rates.get(_key(item)), told.get(_key(item)), shared=shared))
-        for item in shares.detail["groups"]
+        (item, _line(item, rates.get(_key(item)), told.get(_key(item)), shared=shared)) for item in measured["groups"]
     ]
     pairs = [(item, line) for item, line in lines if " × " in item["columns"]]
     pairs.sort(key=lambda pair: min(pair[0]["ratio"], 1 / pair[0]["ratio"]))
@@ -85,11 +84,11 @@ def group_tables(report: Report, *, shared: bool = False) -> GroupTables | None:
         hidden_pairs=max(0, len(pairs) - SHOWN_PAIRS),
         too_small=[
             (item["columns"], item["group"], item["real"])
-            for item in shares.detail["not_measurable"]
+            for item in measured["not_measurable"]
             if item["real"] >= fewest
         ],
-        arms=[arm_name(arm) for arm in _ARMS],
-        odds=_odds(report),
+        arms=[arm_name(arm) for arm in arms],
+        odds=[_odds(item, arms) for item in odds.detail["groupings"]] if odds else [],
     )
 
 
@@ -128,15 +127,6 @@ def _rates(rates: Mapping[str, Any], real: int, *, shared: bool) -> tuple[str, s
     return shown[0], shown[1], shown[2]
 
 
-def _odds(report: Report) -> list[OddsLine]:
-    finding = report.finding("equalized_odds_change")
-    if finding is None:
-        return []
-    return [
-        OddsLine(
-            item["columns"],
-            [shown_number(item[arm], "percent") for arm in _ARMS],
-            shown_number(item["change"], "points"),
-        )
-        for item in finding.detail["groupings"]
-    ]
+def _odds(item: Mapping[str, Any], arms: Sequence[str]) -> OddsLine:
+    gaps = [shown_number(item[arm], "percent") for arm in arms]
+    return OddsLine(item["columns"], gaps, shown_number(item["change"], "points"))

@@ -101,9 +101,9 @@ def _sentence(finding: Finding) -> str:
             return _canaries(finding)
         case "equalized_odds_change":
             return (
-                f"Against real rows as they are, the largest gap between groups of {detail['worst_group']} changes by "
+                f"Against real data as they are, the largest gap between groups of {detail['worst_group']} changes by "
                 f"{shown_number(detail['against_real'], 'points')} points with this data, and by "
-                f"{shown_number(detail['control_against_real'], 'points')} with duplicated real rows instead."
+                f"{shown_number(detail['control_against_real'], 'points')} with {arm_name(detail['control'])} instead."
             )
         case "near_copies" if "flagged" in detail:
             return (

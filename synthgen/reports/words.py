@@ -111,7 +111,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "equalized_odds_change": Words(
         "how differently the classifier treats groups",
-        "points: the largest gap between groups, minus that after duplicating real rows instead",
+        "points: the largest gap between groups, minus that after duplicating real ones instead",
         "points",
     ),
     "augmentation_share": Words(
@@ -142,7 +142,7 @@ ARMS: Mapping[str, str] = {
     "class_weights": "class weights",
     "weights": "class weights",
     "oversampling": "duplicated real rows",
-    "random_oversampling": "duplicated real rows",
+    "random oversampling": "duplicated real rows",
     "duplicated": "duplicated real images",
     "classic": "classic image augmentation",
     "smote": "SMOTE",

@@ -14,8 +14,7 @@ from synthgen.canaries import Canaries
 from synthgen.config import EvaluationSize
 from synthgen.datasets import Data, ImageSet, Schema, Table, concat
 from synthgen.findings import Finding
-from synthgen.metrics import METRICS, Evaluation, NotMeasurable, image_classifier, measure, metrics_of
-from synthgen.metrics.utility import images
+from synthgen.metrics import METRICS, Evaluation, NotMeasurable, augmented_images, image_classifier, measure, metrics_of
 
 SIZE = EvaluationSize(max_rows=300, utility_seeds=2, bootstrap_rounds=50)
 # Exact counts of what was emitted: they need no sample.
@@ -129,7 +128,7 @@ def _short_trainings():
     # Two kinds of bars are told apart after a few steps.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_classifier, "JUDGE", image_classifier.Recipe(steps=40))
-        patch.setattr(images, "RECIPE", image_classifier.Recipe(steps=10))
+        patch.setattr(augmented_images, "RECIPE", image_classifier.Recipe(steps=10))
         yield
 
 

@@ -1,19 +1,30 @@
-"""How much a comparison of two training sets varies with the rows that happen to be in them."""
+"""How much a comparison of two training sets varies with the rows or images that happen to be in them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from synthgen.datasets import Index
-from synthgen.metrics.augmented import Augmented, extended
-from synthgen.metrics.classifiers import Examples, in_threads
 from synthgen.metrics.evaluation import NotMeasurable
-from synthgen.metrics.learner import Task
 
-# Each costs two trainings of full size.
+# Each costs four trainings.
 SPLITS = 4
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the synthetic arm learnt from, and how to learn again from some of it.
+
+    Attributes:
+        target: int64 [n], classes of its rows or images: the real ones, then the synthetic ones.
+        real: how many are real.
+        again: what classifiers see in the test rows that learn from the rows at these positions, int64 [m] each.
+    """
+
+    target: Index
+    real: int
+    again: Callable[[Sequence[Index]], Sequence[Index]]
 
 
 @dataclass(frozen=True)
@@ -29,46 +40,31 @@ class HalfTrained:
     control: Index
 
 
-def half_trained(arms: Augmented, rng: np.random.Generator) -> list[tuple[HalfTrained, HalfTrained]]:
+def half_trained(learnt: Learnt, rng: np.random.Generator) -> list[tuple[HalfTrained, HalfTrained]]:
     """Both halves of each of `SPLITS` random splits.
 
     A difference between them has four times the variance that one sample of full size has: two halves, each with
     twice the variance.
     """
-    real, synthetic = _parts(arms)
-    if np.bincount(real.target)[np.unique(synthetic.target)].min() < 2:
+    real, synthetic = learnt.target[: learnt.real], learnt.target[learnt.real :]
+    if np.bincount(real, minlength=int(synthetic.max()) + 1)[np.unique(synthetic)].min() < 2:
         raise NotMeasurable("two training rows of each class are needed to see how much they matter")
-    halves = [half for _ in range(SPLITS) for half in _halves(real, synthetic, rng)]
-    found = in_threads([partial(_predicted, arms.task, examples) for half in halves for examples in half])
+    halves = [half for _ in range(SPLITS) for half in _halves(learnt, rng)]
+    found = [predicted[None] for predicted in learnt.again([rows for half in halves for rows in half])]
     trained = [HalfTrained(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
     return list(zip(trained[::2], trained[1::2], strict=True))
 
 
-def _parts(arms: Augmented) -> tuple[Examples, Examples]:
-    real, both = arms.examples["real"], arms.examples["synthetic"]
-    n = len(real.target)
-    return real, Examples(both.rows[n:], both.target[n:], both.kinds)
+def _halves(learnt: Learnt, rng: np.random.Generator) -> Iterator[tuple[Index, Index]]:
+    """Positions of the rows of both halves: with synthetic rows, and with real ones of the same classes again."""
+    target, n = learnt.target, learnt.real
+    for rows, added in zip(_split(target[:n], rng), _split(target[n:], rng), strict=True):
+        codes, counts = np.unique(target[n + added], return_counts=True)
+        again = [rng.choice(rows[target[rows] == code], count) for code, count in zip(codes, counts, strict=True)]
+        yield np.concatenate([rows, n + added]), np.concatenate([rows, *again])
 
 
-def _halves(real: Examples, synthetic: Examples, rng: np.random.Generator) -> Iterator[tuple[Examples, Examples]]:
-    """The training sets of both halves: with synthetic rows, and with duplicated ones of the same classes."""
-    for rows, added in zip(_split(real, rng), _split(synthetic, rng), strict=True):
-        codes, counts = np.unique(added.target, return_counts=True)
-        again = np.concatenate(
-            [rng.choice(np.flatnonzero(rows.target == code), n) for code, n in zip(codes, counts, strict=True)]
-        )
-        yield extended(rows, added.rows, added.target), extended(rows, rows.rows[again], rows.target[again])
-
-
-def _split(examples: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
-    shuffled = rng.permutation(len(examples.target))
-    by_class = shuffled[np.argsort(examples.target[shuffled], kind="stable")]
-    first, second = (
-        Examples(examples.rows[side], examples.target[side], examples.kinds) for side in (by_class[::2], by_class[1::2])
-    )
-    return first, second
-
-
-def _predicted(task: Task, examples: Examples) -> Index:
-    predicted = task.probabilities(examples, 0).argmax(1)
-    return np.asarray(predicted[None], dtype=np.int64)
+def _split(target: Index, rng: np.random.Generator) -> tuple[Index, Index]:
+    shuffled = rng.permutation(len(target))
+    by_class = shuffled[np.argsort(target[shuffled], kind="stable")]
+    return by_class[::2], by_class[1::2]

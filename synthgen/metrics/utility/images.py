@@ -1,50 +1,32 @@
 """Does a classifier get better when synthetic images join its training set, and would something simpler do the same?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from synthgen.datasets import ImageSet, Index, class_counts, class_rows
+from synthgen.datasets import ImageSet, Index
 from synthgen.findings import Finding
-from synthgen.metrics.evaluation import Evaluation, NotMeasurable
-from synthgen.metrics.image_augmentation import classic_augmentation
-from synthgen.metrics.image_classifier import (
-    Augment,
-    Recipe,
-    fit_classifier,
-    in_batches,
-    in_parallel,
-    pixels,
-    torch_generator,
+from synthgen.metrics.augmented_images import (
+    RECIPE,
+    Arm,
+    augmented_images,
+    drawn_again,
+    enough_to_test,
+    network_seeds,
+    predictions,
 )
-from synthgen.metrics.image_features import ImageSets, image_sets
+from synthgen.metrics.evaluation import Evaluation
+from synthgen.metrics.image_classifier import torch_generator
+from synthgen.metrics.image_features import image_sets
 from synthgen.metrics.utility.controls import Gain, over_controls
 from synthgen.stats import FloatArray, t_interval
 
 Hits = npt.NDArray[np.bool_]
 
-# The same for every arm. Seeds x arms trainings have to take about a minute on two cores.
-RECIPE = Recipe(steps=250)
-# Fewer test images cannot show a gain.
-MINIMUM_IMAGES = 50
 CONTROLS = ("class weights", "classic", "duplicated")
 # Which arm has to beat which control.
 BESIDE = {"class weights": "synthetic", "duplicated": "synthetic", "classic": "synthetic+classic"}
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A training set, float32 [n, c, *size] and int64 [n], what is done to each batch, and how often each is drawn."""
-
-    images: torch.Tensor
-    codes: torch.Tensor
-    augment: Augment | None = None
-    weights: torch.Tensor | None = None
 
 
 def augmentation_gain(evaluation: Evaluation) -> Finding:
@@ -56,8 +38,8 @@ def augmentation_gain(evaluation: Evaluation) -> Finding:
     interval holds the spread over paired seeds and over test images. Duplicated real images have beaten GAN images: a
     claim needs that arm.
     """
-    sets = image_sets(evaluation)
-    return _finding(_tested(evaluation), sets)
+    codes = image_sets(evaluation).holdout.codes
+    return _finding(_tested(evaluation, codes), codes)
 
 
 def gain_over_controls(evaluation: Evaluation) -> Finding:
@@ -66,40 +48,20 @@ def gain_over_controls(evaluation: Evaluation) -> Finding:
     Balanced accuracy on the holdout, as in `augmentation_gain`: a user has classic augmentation anyway. Value and both
     ends of the interval are the smallest of the three.
     """
-    codes, hits = image_sets(evaluation).holdout.codes, _tested(evaluation)
+    codes = image_sets(evaluation).holdout.codes
+    hits = _tested(evaluation, codes)
     gains = {control: paired_gain(hits[ours], hits[control], codes) for control, ours in BESIDE.items()}
     return over_controls(gains, n=len(codes))
 
 
-# Keyed by identity (Evaluation has eq=False), gone with its evaluation.
-_TESTED: WeakKeyDictionary[Evaluation, Mapping[str, Hits]] = WeakKeyDictionary()
-
-
-def _tested(evaluation: Evaluation) -> Mapping[str, Hits]:
-    """Whether each holdout image was recognised, bool [seeds, n] for each arm; trained once per evaluation."""
-    if evaluation not in _TESTED:
-        _TESTED[evaluation] = _train(evaluation, image_sets(evaluation))
-    return _TESTED[evaluation]
-
-
-def _train(evaluation: Evaluation, sets: ImageSets) -> Mapping[str, Hits]:
-    if len(sets.holdout) < MINIMUM_IMAGES:
-        raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(sets.holdout)}")
-    arms = training_sets(sets, evaluation.rng("augmentation_gain/duplicated"))
-    return arms_tested(sets.holdout, arms, _seeds(evaluation))
+def _tested(evaluation: Evaluation, codes: Index) -> Mapping[str, Hits]:
+    """Whether each holdout image, of these classes, was recognised, bool [seeds, n] for each arm."""
+    return {name: predicted == codes for name, predicted in augmented_images(evaluation).items()}
 
 
 def arms_tested(holdout: ImageSet, arms: Mapping[str, Arm], seeds: Sequence[int]) -> Mapping[str, Hits]:
     """Whether each image was recognised by a classifier trained on the arm, bool [seeds, n] for each arm."""
-    test = pixels(holdout)
-    # One stream per seed, not per arm: paired trainings start from the same weights.
-    trainings = [
-        partial(_hits, arm, test, holdout, torch.Generator().manual_seed(seed))
-        for arm in arms.values()
-        for seed in seeds
-    ]
-    hits = np.array(in_parallel(trainings)).reshape(len(arms), len(seeds), len(holdout))
-    return dict(zip(arms, hits, strict=True))
+    return {name: predicted == holdout.codes for name, predicted in predictions(holdout, arms, seeds).items()}
 
 
 def gains_by_share(
@@ -113,13 +75,12 @@ def gains_by_share(
     Raises:
         NotMeasurable: there are too few valid images.
     """
-    if len(valid) < MINIMUM_IMAGES:
-        raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} valid images, there are {len(valid)}")
+    enough_to_test(valid, "valid")
     arms = {}
     for share, synthetic in added.items():
-        again = train.take(_drawn_again(train, synthetic, rng))
+        again = train.take(drawn_again(train, synthetic, rng))
         arms[f"synthetic {share}"], arms[f"real {share}"] = (
-            _classic(train, _arm(train, more)) for more in (synthetic, again)
+            Arm.of(train, more).with_classic(train) for more in (synthetic, again)
         )
     hits = arms_tested(valid, arms, [torch_generator(rng).initial_seed() for _ in range(seeds)])
     return {share: paired_gain(hits[f"synthetic {share}"], hits[f"real {share}"], valid.codes) for share in added}
@@ -137,20 +98,13 @@ def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
     """
     sets = {"ours": image_sets(ours), "theirs": image_sets(theirs)}
     holdout = sets["ours"].holdout
-    if len(holdout) < MINIMUM_IMAGES:
-        raise NotMeasurable(f"a gain needs {MINIMUM_IMAGES} held-out images, there are {len(holdout)}")
-    arms = {name: _arm(*([] if alone else [given.train]), given.synthetic) for name, given in sets.items()}
-    hits = arms_tested(holdout, arms, _seeds(ours))
+    enough_to_test(holdout)
+    arms = {name: Arm.of(*([] if alone else [given.train]), given.synthetic) for name, given in sets.items()}
+    hits = arms_tested(holdout, arms, network_seeds(ours))
     return paired_gain(hits["ours"], hits["theirs"], holdout.codes)
 
 
-def _seeds(evaluation: Evaluation) -> list[int]:
-    named = (f"augmentation_gain/{seed}" for seed in range(evaluation.size.utility_seeds))
-    return [torch_generator(evaluation.rng(name)).initial_seed() for name in named]
-
-
-def _finding(hits: Mapping[str, Hits], sets: ImageSets) -> Finding:
-    codes = sets.holdout.codes
+def _finding(hits: Mapping[str, Hits], codes: Index) -> Finding:
     means = {name: float(_balanced(arm, codes).mean()) for name, arm in hits.items()}
     gains = {name: paired_gain(arm, hits["real"], codes) for name, arm in hits.items() if name != "real"}
     best_control = max(CONTROLS, key=lambda name: means[name])
@@ -195,41 +149,3 @@ def _test_variance(per_image: FloatArray, codes: Index) -> float:
     classes = np.unique(codes)
     variances = [np.var(per_image[codes == code]) / np.sum(codes == code) for code in classes]
     return float(np.sum(variances) / len(classes) ** 2)
-
-
-def _hits(arm: Arm, test: torch.Tensor, holdout: ImageSet, generator: torch.Generator) -> Hits:
-    classes = len(holdout.classes)
-    network = fit_classifier(
-        arm.images, arm.codes, classes, generator, recipe=RECIPE, weights=arm.weights, augment=arm.augment
-    )
-    return np.asarray(in_batches(network, test).argmax(1).numpy() == holdout.codes)
-
-
-def training_sets(sets: ImageSets, rng: np.random.Generator) -> dict[str, Arm]:
-    """The training set of each arm, made once: seeds vary the network."""
-    real, synthetic = _arm(sets.train), _arm(sets.train, sets.synthetic)
-    again = sets.train.take(_drawn_again(sets.train, sets.synthetic, rng))
-    return {
-        "real": real,
-        "class weights": replace(real, weights=1 / torch.bincount(real.codes).clamp(min=1).float()[real.codes]),
-        "classic": _classic(sets.train, real),
-        "duplicated": _arm(sets.train, again),
-        "synthetic": synthetic,
-        "synthetic+classic": _classic(sets.train, synthetic),
-    }
-
-
-def _arm(*parts: ImageSet) -> Arm:
-    images, codes = ([pixels(part) for part in parts], [torch.from_numpy(part.codes) for part in parts])
-    return Arm(torch.cat(images), torch.cat(codes))
-
-
-def _classic(train: ImageSet, arm: Arm) -> Arm:
-    return replace(arm, augment=partial(classic_augmentation, mirror=train.mirror_keeps_label))
-
-
-def _drawn_again(train: ImageSet, synthetic: ImageSet, rng: np.random.Generator) -> Index:
-    """Positions in train: of each class as many as there are synthetic images."""
-    wanted = class_counts(synthetic)
-    drawn = [rng.choice(class_rows(train, name), count) for name, count in wanted.items() if count]
-    return np.concatenate(drawn).astype(np.int64)

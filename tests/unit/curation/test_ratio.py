@@ -7,9 +7,9 @@ import pytest
 from synthgen.curation import ratio
 from synthgen.curation.ratio import SHARES, choose_ratio
 from synthgen.datasets import ImageSet, Schema, Table, class_counts, class_rows
+from synthgen.metrics import augmented_images
 from synthgen.metrics.augmented import thinned
 from synthgen.metrics.image_classifier import Recipe
-from synthgen.metrics.utility import images
 from synthgen.sources import builtin
 
 SCHEMA = Schema({"a": "numeric", "b": "numeric", "y": "categorical"}, label="y")
@@ -83,7 +83,7 @@ def digits() -> dict[str, ImageSet]:
 
 @pytest.fixture
 def short(monkeypatch) -> None:
-    monkeypatch.setattr(images, "RECIPE", Recipe(steps=80))
+    monkeypatch.setattr(augmented_images, "RECIPE", Recipe(steps=80))
     monkeypatch.setattr(ratio, "SHARES", (0.25, 1.0))
 
 

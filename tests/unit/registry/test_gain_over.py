@@ -10,8 +10,8 @@ from synthgen.config import BuiltinSource, CopiesConfig, SplitConfig
 from synthgen.config_reading import parse_config
 from synthgen.datasets import Data, ImageSet, Splits, Table
 from synthgen.errors import ModelError
+from synthgen.metrics import augmented_images
 from synthgen.metrics.image_classifier import Recipe
-from synthgen.metrics.utility import images
 from synthgen.registry.comparison import gain_over
 from synthgen.sources import read
 from synthgen.splitting import split
@@ -52,7 +52,7 @@ def mixed_up(rows: Data) -> Data:
 def test_a_model_that_mixes_up_classes_is_worse_than_one_of_copies(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, purpose: str
 ) -> None:
-    monkeypatch.setattr(images, "RECIPE", Recipe(steps=15))
+    monkeypatch.setattr(augmented_images, "RECIPE", Recipe(steps=15))
     splits: Splits = request.getfixturevalue(data)
     copies, mixed = copies_of(splits.train, tmp_path / "copies"), copies_of(mixed_up(splits.train), tmp_path / "mixed")
     config = CONFIG.model_copy(update={"purpose": purpose})
@@ -65,7 +65,7 @@ def test_a_model_that_mixes_up_classes_is_worse_than_one_of_copies(
 def test_a_model_is_as_good_as_itself(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str
 ) -> None:
-    monkeypatch.setattr(images, "RECIPE", Recipe(steps=2))
+    monkeypatch.setattr(augmented_images, "RECIPE", Recipe(steps=2))
     splits: Splits = request.getfixturevalue(data)
     copies = copies_of(splits.train, tmp_path)
     assert gain_over(CONFIG, splits, splits.train.labels, candidate=copies, champion=copies)["value"] == 0

@@ -54,5 +54,19 @@ def test_a_shared_page_names_no_group_of_a_few_rows_and_no_rate_of_a_few(shared,
     assert (tables.groups[0].rates[0] == "a few rows") == shared
 
 
+@pytest.mark.parametrize(
+    ("control", "named"), [("duplicated", "duplicated real images"), ("random oversampling", "duplicated real rows")]
+)
+def test_gaps_of_classifiers_stand_there_though_synthetic_images_carry_no_attribute(control, named):
+    gaps = {"real": 0.1, control: 0.125, "synthetic": 0.2}
+    odds = finding("equalized_odds_change", control=control, groupings=[{"columns": "sex", "change": 0.075, **gaps}])
+    tables = group_tables(Report(Verdict.PASS, [odds], [], [], [], {}))
+    assert tables.groups == []
+    assert tables.arms == ["real only", named, "this synthetic data"]
+    [line] = tables.odds
+    assert [gap.replace("\N{NO-BREAK SPACE}", " ") for gap in line.gaps] == ["10.0 %", "12.5 %", "20.0 %"]
+    assert (line.columns, line.change) == ("sex", "+7.5")
+
+
 def test_without_measured_groups_there_is_no_table():
     assert group_tables(Report(Verdict.PASS, [], [], [], [], {})) is None

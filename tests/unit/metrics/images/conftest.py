@@ -5,9 +5,8 @@ import pytest
 
 from synthgen.config import EvaluationSize
 from synthgen.datasets import ImageSet
-from synthgen.metrics import image_classifier
+from synthgen.metrics import augmented_images, image_classifier
 from synthgen.metrics.evaluation import Evaluation
-from synthgen.metrics.utility import images
 from synthgen.sources import builtin
 
 SMALL = EvaluationSize(max_rows=2_000, utility_seeds=2, bootstrap_rounds=50)
@@ -18,7 +17,7 @@ def _short_trainings():
     # Enough for 8x8 digits. Undone after each module: other folders train at full length.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_classifier, "JUDGE", image_classifier.Recipe(steps=80))
-        patch.setattr(images, "RECIPE", image_classifier.Recipe(steps=40))
+        patch.setattr(augmented_images, "RECIPE", image_classifier.Recipe(steps=40))
         yield
 
 

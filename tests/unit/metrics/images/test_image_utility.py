@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from synthgen.datasets import class_rows
+from synthgen.metrics import augmented_images
 from synthgen.metrics.image_augmentation import classic_augmentation
 from synthgen.metrics.image_classifier import Recipe, build_network, fit_classifier, in_parallel, pixels
 from synthgen.metrics.utility import images as utility
@@ -37,7 +38,7 @@ def test_images_with_wrong_labels_do_harm(thin):
 
 
 def test_the_same_seed_gives_the_same_gain(thin, monkeypatch):
-    monkeypatch.setattr(utility, "RECIPE", Recipe(steps=10))
+    monkeypatch.setattr(augmented_images, "RECIPE", Recipe(steps=10))
     assert utility.augmentation_gain(replace(thin)) == utility.augmentation_gain(replace(thin))
 
 
@@ -58,7 +59,7 @@ def test_variance_of_the_test_images_equals_a_bootstrap():
 
 
 def test_duplicates_have_the_class_counts_of_the_synthetic_images(thin):
-    again = utility._drawn_again(thin.train, thin.synthetic, np.random.default_rng(0))
+    again = augmented_images.drawn_again(thin.train, thin.synthetic, np.random.default_rng(0))
     counts = np.bincount(thin.train.take(np.zeros(0, dtype=np.int64)).codes, minlength=10)
     drawn = thin.train.codes[again]
     assert (
