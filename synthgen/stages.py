@@ -11,6 +11,7 @@ import numpy as np
 from synthgen.canaries import Canaries, Watch, planted_among, toss
 from synthgen.config import AutoPlan, BuiltinSource, RunConfig, SynthesizerConfig, TableSource
 from synthgen.curation.choice import Choice, fit_best
+from synthgen.curation.groups import Groups
 from synthgen.curation.plan import planned_counts, present_classes, quotas_of
 from synthgen.curation.ratio import keep_best_share
 from synthgen.curation.selection import CurationRecord, Screen, candidates_per_row, curate
@@ -227,12 +228,14 @@ def _curate(
         screen = Screen.of(learnt.train, learnt.valid, config.curation)
         screen = screen.looking(config.curation, named_rng(config.seed, "looks"))
     watch = Watch(None if canaries is None else Canaries.load(canaries.directory))
-    draw, rng = watch.over(_drawing(load_synthesizer(model.directory / "model"))), named_rng(config.seed, "curate")
+    synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
+    draw = watch.over(_drawing(synthesizer))
     curation = config.curation.model_copy(update={"calibrate": _choice(model).calibrate})
     records = {}
     for name, quota in quotas_of(config, load_data(splits.directory / "train")).items():
         drawn = watch.without_copies(load_data(candidates.directory / name))
-        chosen, records[name] = curate(drawn, quota, draw, screen, curation, rng)
+        groups = Groups.of(synthesizer, learnt.train, drawn)
+        chosen, records[name] = curate(drawn, quota, draw, screen, curation, rng, groups)
         chosen.save(out / name)
     if watch.canaries is not None:
         watch.canaries.save(out / "canaries")

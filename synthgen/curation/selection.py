@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pandas as pd
 from synthgen.config import CurationConfig
 from synthgen.constraints import violations
 from synthgen.curation.calibrate import Real, calibrate
+from synthgen.curation.groups import Groups
 from synthgen.curation.looks import Looks
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Splits, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
@@ -140,6 +141,7 @@ def curate(
     screen: Screen,
     config: CurationConfig,
     rng: np.random.Generator,
+    groups: Groups | None = None,
 ) -> tuple[Data, CurationRecord]:
     """Exactly quota[class] rows of each class, and what was done to get them.
 
@@ -149,27 +151,67 @@ def curate(
     Copies of training rows beyond coincidence are dropped and drawn again, and so are images that do not look like
     their class. What cannot be replaced in `MAX_ROUNDS` is filled with what was dropped, odd images first, and counted.
 
+    With `groups` each group keeps the share of its class that the candidates gave it: what is dropped is first drawn
+    again for the same group, and only what that does not bring in `MAX_ROUNDS` for any group of the class.
+
     Raises:
         TrainingError: a class cannot be filled at all.
     """
-    record = CurationRecord()
-    screen = screen.after(candidates)
-    fresh, odd, spare = _screened(candidates, screen, record)
-    pool = _lawful(fresh, screen)
-    while record.rounds < MAX_ROUNDS and (missing := _missing(pool, quota)):
-        record.rounds += 1
-        drawn = draw(_labels_for({name: count + count // 4 + 4 for name, count in missing.items()}), rng)
-        fresh, strange, copies = _screened(drawn, screen, record)
-        pool = _lawful(concat([pool, fresh]), screen)
-        odd, spare = concat([odd, strange]), concat([spare, copies])
-    if missing := _missing(pool, quota):
-        filled = concat([pool, _first_of_each(odd, missing)])
-        record.odd_kept = len(filled) - len(pool)
-        pool, missing = filled, _missing(filled, quota)
-        record.copies_kept = sum(missing.values())
-        pool = concat([pool, _first_of_each(spare, missing)]) if missing else pool
-        _require_full(pool, quota)
+    sifted = _Sifted.of(candidates, screen.after(candidates))
+    if groups is not None:
+        sifted.draw_for(groups, _first_of_each(candidates, quota), rng)
+    for _ in range(MAX_ROUNDS):
+        if not (missing := _missing(sifted.pool, quota)):
+            break
+        sifted.add(draw(_labels_for({name: count + count // 4 + 4 for name, count in missing.items()}), rng))
+    pool, record = _filled(sifted, quota), sifted.record
     return _choose(pool, quota, screen, config, record, rng), record
+
+
+@dataclass
+class _Sifted:
+    """All candidates so far: those that pass, odd images, and copies."""
+
+    screen: Screen
+    record: CurationRecord
+    pool: Data
+    odd: Data
+    spare: Data
+
+    @classmethod
+    def of(cls, candidates: Data, screen: Screen) -> Self:
+        record = CurationRecord()
+        fresh, odd, spare = _screened(candidates, screen, record)
+        return cls(screen, record, _lawful(fresh, screen), odd, spare)
+
+    def add(self, drawn: Data) -> None:
+        """A round more."""
+        self.record.rounds += 1
+        fresh, odd, spare = _screened(drawn, self.screen, self.record)
+        self.pool = _lawful(concat([self.pool, fresh]), self.screen)
+        self.odd, self.spare = concat([self.odd, odd]), concat([self.spare, spare])
+
+    def draw_for(self, groups: Groups, wanted: Data, rng: np.random.Generator) -> None:
+        """Draw until as many of each class and group pass as are wanted; what is beyond stands last in the pool."""
+        for _ in range(MAX_ROUNDS):
+            lacking = np.flatnonzero(groups.beyond(wanted, self.pool))
+            if not len(lacking):
+                break
+            self.add(groups.again(wanted.take(lacking), rng))
+        self.pool = self.pool.take(np.argsort(groups.beyond(self.pool, wanted), kind="stable"))
+
+
+def _filled(sifted: _Sifted, quota: Mapping[str, int]) -> Data:
+    """What passed; where that is too few of a class, odd images as well, then copies."""
+    pool = sifted.pool
+    if missing := _missing(pool, quota):
+        pool = concat([pool, _first_of_each(sifted.odd, missing)])
+        sifted.record.odd_kept = len(pool) - len(sifted.pool)
+        missing = _missing(pool, quota)
+        sifted.record.copies_kept = sum(missing.values())
+        pool = concat([pool, _first_of_each(sifted.spare, missing)]) if missing else pool
+        _require_full(pool, quota)
+    return pool
 
 
 def _lawful(pool: Data, screen: Screen) -> Data:
