@@ -124,7 +124,7 @@ WORDS: Mapping[str, Words] = {
     "kid": Words("kernel distance to real images", "0 = as near as other real images"),
     "density": Words("lying where real images lie", "1 = as deep among real images as real ones; 0 = outside"),
     "mode_coverage": Words(
-        "missing kinds of image", "1 = the real images least reached are reached as often as all; 0 = never"
+        "missing kinds of image", "1 = the rarest kind is drawn as often as it is real; 0 = never", "times"
     ),
     "inception_score": Words("inception score", "1 to the number of classes; cannot see one image repeated"),
     "class_agreement": Words(

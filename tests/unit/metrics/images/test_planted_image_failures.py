@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.kernel_ridge import KernelRidge
 
 from synthgen.config import EvaluationSize
 from synthgen.datasets import ImageSet, class_rows
@@ -16,19 +15,11 @@ from synthgen.metrics.fidelity.class_agreement import class_agreement
 from synthgen.metrics.fidelity.coverage import coverage, density
 from synthgen.metrics.fidelity.diversity import intra_class_diversity
 from synthgen.metrics.fidelity.frechet import frechet_ratio, frechet_ratio_random
-from synthgen.metrics.fidelity.mode_coverage import (
-    FOLDS,
-    GAMMA,
-    RIDGE,
-    cross_validated_scores,
-    mode_coverage,
-    rate_ratio_interval,
-)
+from synthgen.metrics.fidelity.mode_coverage import mode_coverage
 from synthgen.metrics.image_features import image_sets
 from synthgen.metrics.image_judges import JUDGES, cross_fitted
 from synthgen.metrics.privacy.image_membership import membership_tpr_at_1pct_fpr
 from synthgen.metrics.privacy.near_copies import near_copies
-from synthgen.stats import clopper_pearson
 
 SIZE = EvaluationSize(max_rows=5_000, utility_seeds=2, bootstrap_rounds=60)
 IMAGES, HELD_OUT, KINDS = 500, 350, 5
@@ -133,32 +124,28 @@ def test_membership_needs_a_hundred_strangers():
         membership_tpr_at_1pct_fpr(few)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "ratio"),
-    [((50, 500), (50, 500), 1.0), ((0, 500), (50, 500), 0.0), ((10, 100), (50, 1000), 2.0)],
-)
-def test_a_ratio_of_rates_lies_in_its_interval(first, second, ratio):
-    low, high = rate_ratio_interval(first, second)
-    assert low <= ratio <= high
-    # The closed form of a binomial share, turned into odds.
-    share = clopper_pearson(first[0], first[0] + second[0])
-    assert high == pytest.approx(share[1] / (1 - share[1]) * second[1] / first[1])
+def test_a_kind_that_is_drawn_half_as_often_has_half_its_share():
+    given = planted(fresh, 7, images=900)
+    rare = strokes(400, np.random.default_rng(8), kinds=KINDS - 1)
+    whole = strokes(400, np.random.default_rng(9))
+    mixed = whole.take(np.concatenate([np.arange(len(whole)), np.arange(len(whole))]))
+    mixed = replace(mixed, images=np.concatenate([whole.images, rare.images]))
+    found = mode_coverage(replace(given, synthetic=mixed))
+    assert found.value == pytest.approx(0.5, abs=0.12)
+    assert found.low < 0.5 < found.high < found.reference
 
 
-def test_cross_validated_scores_equal_those_of_regressions_that_are_fitted_anew(monkeypatch):
-    monkeypatch.setattr("synthgen.metrics.fidelity.mode_coverage.REPEATS", 1)
-    features = np.random.default_rng(0).normal(size=(40, 3))
-    folds = np.random.default_rng(1)
-    fold = np.concatenate([folds.permutation(np.arange(side) % FOLDS) for side in (25, 15)])
-    is_first = np.arange(40) < 25
-    # Twice as far from 0 on the side that is rarer by half.
-    targets = np.where(is_first, 40 / (2 * 25), -40 / (2 * 15))
-    expected = np.empty(40)
-    for number in range(FOLDS):
-        rows = fold == number
-        machine = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=GAMMA / 3).fit(features[~rows], targets[~rows])
-        expected[rows] = machine.predict(features[rows])
-    assert cross_validated_scores(features, 25, np.random.default_rng(1)) == pytest.approx(expected)
+@pytest.mark.parametrize("images", [40, 500])
+def test_training_images_as_they_are_lack_no_kind(images):
+    copied = mode_coverage(planted(lambda train, rng: train, 10, images=images))
+    assert copied.low < 1 < copied.high
+
+
+def test_a_class_without_any_difference_has_one_kind():
+    given = planted(one_image_repeated, 11)
+    same = one_image_repeated(given.train, np.random.default_rng(0))
+    flat = mode_coverage(replace(given, train=same, holdout=same, synthetic=same))
+    assert flat.detail["per_class"]["lying"]["value"] == 1
 
 
 def test_judges_are_trained_once_and_each_leaves_out_a_third_of_every_class():
