@@ -31,7 +31,7 @@ class _Shares:
     """How many of two lots of images are of each kind.
 
     Attributes:
-        first, second: int or float [..., kinds].
+        first, second: float64 [..., kinds].
         sizes: images of either lot.
     """
 
@@ -105,13 +105,14 @@ def _least(first: Mask, second: Mask, rng: np.random.Generator, confidence: floa
     """The ratio of the kind with the lowest upper end, and the lowest lower and upper ends of all kinds."""
     sizes = len(first), len(second)
     either = np.vstack([first, second]).astype(np.float32)
-    total = either.sum(axis=0)
+    total = either.sum(axis=0, dtype=np.float64)
     # Each row of these weights is a lot of the first size from all images.
     lots = rng.permuted(np.tile(np.arange(sum(sizes)) < sizes[0], (PERMUTATIONS, 1)), axis=1).astype(np.float32)
-    permuted = lots @ either
+    permuted = (lots @ either).astype(np.float64)
     log_ratio, error = _Shares(permuted, total - permuted, sizes).log_ratio
     width = -np.quantile((log_ratio / error).min(axis=1), (1 - confidence) / 2)
-    seen = _Shares(first.sum(axis=0), second.sum(axis=0), sizes)
+    counts = first.sum(axis=0).astype(np.float64)
+    seen = _Shares(counts, total - counts, sizes)
     log_ratio, error = seen.log_ratio
     high = np.exp(log_ratio + width * error)
     low = float(np.exp(log_ratio - width * error).min())
