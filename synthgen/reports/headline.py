@@ -6,16 +6,19 @@ from typing import Any
 from synthgen.findings import Finding, Judgement, Report, Verdict
 from synthgen.reports.words import arm_name, shown_number, words_of
 
+# More are counted only: the sentence is read in seconds, and the table below it names all.
+_NAMED_WARNINGS = 2
+
 
 def headline(report: Report, *, emitted: bool | None) -> str:
-    """What was emitted or refused and why, and what the classifier gains.
+    """What was emitted or refused and why, how many warnings failed, and what the classifier gains.
 
     Args:
         emitted: None when nothing was to be emitted, as in an audit.
     """
     gain = report.finding("augmentation_gain")
-    sentences = [_outcome(report, emitted), *([gain_sentence(gain)] if gain else [])]
-    return " ".join(sentences)
+    sentences = [_outcome(report, emitted), _warnings(report), gain_sentence(gain) if gain else ""]
+    return " ".join(filter(None, sentences))
 
 
 def gain_sentence(gain: Finding) -> str:
@@ -51,14 +54,24 @@ def _outcome(report: Report, emitted: bool | None) -> str:
             return f"{_state(report, emitted)}: all {len(required)} required checks passed."
         case Verdict.INCONCLUSIVE:
             marked = ", marked as unproven" if emitted else ""
-            count = f"{len(undecided)} of {len(required)} required checks could not be decided with so few rows"
-            return f"{_state(report, emitted)}{marked}: none failed, but {count} ({_subjects(undecided)})."
+            count = f"{len(undecided)} of {len(required)} could not be decided with so few rows"
+            return f"{_state(report, emitted)}{marked}: no required check failed, but {count} ({_subjects(undecided)})."
         case Verdict.FAIL:
             forced = " by force, against the verdict" if emitted else ""
             count = f"{len(failed)} of {len(required)} required checks failed ({_subjects(failed)})"
             return f"{_state(report, emitted)}{forced}: {count}."
         case Verdict.NOT_AUDITED:
             return f"{_state(report, emitted)}: without real rows that the model has not seen, nothing has a control."
+
+
+def _warnings(report: Report) -> str:
+    """A sentence where a rule failed that does not decide: the table shows it right below the verdict."""
+    warning = [judgement for judgement in report.judgements if not judgement.required]
+    failed = [judgement for judgement in warning if judgement.verdict == Verdict.FAIL]
+    if not failed:
+        return ""
+    named = f" ({_subjects(failed)})" if len(failed) <= _NAMED_WARNINGS else ""
+    return f"Of the checks that only warn, {len(failed)} of {len(warning)} failed{named}."
 
 
 def _state(report: Report, emitted: bool | None) -> str:

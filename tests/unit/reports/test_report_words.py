@@ -79,10 +79,31 @@ def test_a_forced_emission_says_so(samples: ModuleType) -> None:
 
 def test_an_inconclusive_set_is_marked_as_unproven(samples: ModuleType) -> None:
     report = samples.table_report(Verdict.INCONCLUSIVE)
-    assert "marked as unproven: none failed, but 2 of 3 required checks could not be decided" in headline(
+    assert "marked as unproven: no required check failed, but 2 of 3 could not be decided" in headline(
         report, emitted=True
     )
-    assert headline(report, emitted=False).startswith("Nothing was emitted: none failed")
+    assert headline(report, emitted=False).startswith("Nothing was emitted: no required check failed")
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        (["coverage"], "1 of 3 failed (covering the variety)."),
+        (["coverage", "kid"], "2 of 3 failed (covering the variety; kernel distance to real images)."),
+        (["coverage", "kid", "density"], "3 of 3 failed."),
+    ],
+)
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL])
+def test_failed_warnings_are_counted_beside_the_required_checks(
+    samples: ModuleType, verdict: Verdict, failed: list[str], said: str
+) -> None:
+    required = Judgement("class_agreement", "≥ -0.02", verdict, True)
+    metrics = ("coverage", "kid", "density")
+    warnings = [Judgement(name, "≤ 1", Verdict.FAIL if name in failed else Verdict.PASS, False) for name in metrics]
+    report = Report(verdict, (), [required, *warnings], (), (), samples.PROVENANCE)
+    first, warned = headline(report, emitted=None).split(" Of the checks that only warn, ")
+    assert first == headline(replace(report, judgements=[required]), emitted=None)
+    assert warned == said
 
 
 def test_an_audit_emits_nothing_and_says_nothing_of_it(samples: ModuleType) -> None:
