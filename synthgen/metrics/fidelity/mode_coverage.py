@@ -14,9 +14,9 @@ from synthgen.metrics.image_features import ClassRows, Features, ImageView, imag
 from synthgen.metrics.image_findings import ClassNumber, worst_class
 from synthgen.stats import FloatArray
 
-# How many kinds a class is cut into. Not one number but several, each thrice: a kind that one partition splits lies
+# How many kinds a class is cut into. Not one number but several, each ten times: a kind that one partition splits lies
 # whole in another.
-KINDS, REPEATS = range(4, 9), 3
+KINDS, REPEATS = range(4, 9), 10
 # A rarer kind is not asked after; one has so many training images on average, lest it be made of chance.
 TENTH, IMAGES_PER_KIND = 0.1, 5
 COMPONENTS = 64
