@@ -1,5 +1,6 @@
 """Images of protected groups: what curation drops of one is drawn again for the same one."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
@@ -48,6 +49,16 @@ class Groups:
 
     def _cells(self, images: Data) -> pd.DataFrame:
         return pd.DataFrame({"": images.labels, **{name: _attribute(images, name) for name in self.protected}})
+
+
+def group_counts(images: Data, train: Data) -> dict[str, int]:
+    """Images of each group of the attributes that train protects, as "sex: f"; empty where there are none."""
+    if not isinstance(images, ImageSet) or not isinstance(train, ImageSet):
+        return {}
+    protected = train.attributes.protected if train.attributes is not None else ()
+    texts = images.attributes.texts if images.attributes is not None else {}
+    counts = {name: Counter(texts[name].tolist()) for name in protected if name in texts}
+    return {f"{name}: {level or 'unknown'}": counts[name][level] for name in counts for level in sorted(counts[name])}
 
 
 def _attribute(images: Data, name: str) -> npt.NDArray[np.str_]:

@@ -11,7 +11,7 @@ import pandas as pd
 from synthgen.config import CurationConfig
 from synthgen.constraints import violations
 from synthgen.curation.calibrate import Real, calibrate
-from synthgen.curation.groups import Groups
+from synthgen.curation.groups import Groups, group_counts
 from synthgen.curation.looks import Looks
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Splits, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
@@ -37,7 +37,12 @@ def candidates_per_row(rows: int) -> int:
 
 @dataclass
 class CurationRecord:
-    """What curation did, for the report."""
+    """What curation did, for the report.
+
+    Attributes:
+        dropped_per_class: copies and odd images together, as in `dropped_per_group`.
+        drawn_per_group, dropped_per_group: images of each protected group; empty where train protects no attribute.
+    """
 
     drawn: int = 0
     exact_copies: int = 0
@@ -53,6 +58,8 @@ class CurationRecord:
     dropped_per_class: dict[str, int] = field(default_factory=dict)
     other_class_per_class: dict[str, int] = field(default_factory=dict)
     out_of_reach_per_class: dict[str, int] = field(default_factory=dict)
+    drawn_per_group: dict[str, int] = field(default_factory=dict)
+    dropped_per_group: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, Any] = field(default_factory=dict)
 
@@ -124,13 +131,13 @@ class Screen:
         other, out = self.looks.of_another_class(candidates), self.looks.out_of_reach(candidates)
         record.other_class += int(other.sum())
         record.out_of_reach += int(out.sum())
-        _count(candidates, other, record.other_class_per_class)
-        _count(candidates, out, record.out_of_reach_per_class)
+        _add(class_counts(_where(candidates, other)), record.other_class_per_class)
+        _add(class_counts(_where(candidates, out)), record.out_of_reach_per_class)
         return other | out
 
     def let_through(self, candidates: Data, quota: Mapping[str, int]) -> Data:
         """The candidates without copies; all of them when a class would have fewer than quota[class] left."""
-        kept = candidates.take(np.flatnonzero(~self.after(candidates).copies(candidates, CurationRecord())))
+        kept = _where(candidates, ~self.after(candidates).copies(candidates, CurationRecord()))
         return candidates if _missing(kept, quota) else kept
 
 
@@ -227,18 +234,25 @@ def _lawful(pool: Data, screen: Screen) -> Data:
 def _screened(candidates: Data, screen: Screen, record: CurationRecord) -> tuple[Data, Data, Data]:
     """Candidates that pass, odd images, and copies."""
     record.drawn += len(candidates)
-    _count(candidates, np.ones(len(candidates), dtype=bool), record.drawn_per_class)
     copies = screen.copies(candidates, record)
-    _count(candidates, copies, record.dropped_per_class)
     odd = screen.odd(candidates, record) & ~copies
-    fresh, strange, same = (candidates.take(np.flatnonzero(mask)) for mask in (~copies & ~odd, odd, copies))
+    dropped = _where(candidates, copies | odd)
+    _add(class_counts(candidates), record.drawn_per_class)
+    _add(class_counts(dropped), record.dropped_per_class)
+    _add(group_counts(candidates, screen.train), record.drawn_per_group)
+    _add(group_counts(dropped, screen.train), record.dropped_per_group)
+    fresh, strange, same = (_where(candidates, mask) for mask in (~copies & ~odd, odd, copies))
     return fresh, strange, same
 
 
-def _count(candidates: Data, chosen: Mask, per_class: dict[str, int]) -> None:
-    for name, count in class_counts(candidates.take(np.flatnonzero(chosen))).items():
+def _where(data: Data, chosen: Mask) -> Data:
+    return data.take(np.flatnonzero(chosen))
+
+
+def _add(counts: Mapping[str, int], totals: dict[str, int]) -> None:
+    for name, count in counts.items():
         if count:
-            per_class[name] = per_class.get(name, 0) + count
+            totals[name] = totals.get(name, 0) + count
 
 
 def _missing(pool: Data, quota: Mapping[str, int]) -> dict[str, int]:

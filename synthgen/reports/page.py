@@ -121,7 +121,7 @@ def _origin(report: Report, material: Material, *, shared: bool) -> dict[str, ob
         # It has paths, and values in constraints.
         "config_text": None if shared else provenance.config_text(material),
         "command": provenance.command_of(material),
-        "curation": {key: item for key, item in material.curation.items() if not (shared and "per_class" in key)},
+        "curation": {key: item for key, item in material.curation.items() if not (shared and "_per_" in key)},
         "candidates": arm_rows(material.choice),
         "training": training.training_drawings(material.history),
         "rollbacks": training.rollbacks(material.history),

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from synthgen import stages
 from synthgen.attributes import Attributes
 from synthgen.config import CopiesConfig, CurationConfig, ImageGanConfig
 from synthgen.config_reading import parse_config
-from synthgen.curation.groups import Groups
+from synthgen.curation.groups import Groups, group_counts
 from synthgen.curation.selection import MAX_ROUNDS, Screen, curate
 from synthgen.datasets import ImageSet, Labels, Splits, class_rows
 from synthgen.synthesizers.copies import Copies
@@ -78,8 +79,11 @@ def test_what_is_dropped_of_a_group_is_drawn_again_for_it():
     assert counts(chosen) == counts(candidates)
     assert not np.isin(chosen.row_keys(), TRAIN.row_keys()).any()
     assert (record.copies_kept, record.dropped_per_class.keys()) == (0, set(QUOTA))
-    # By class alone women lose what they are dropped more often by.
-    _, by_class, _ = curated(0.6, by_group=False)
+    # By class alone women lose what they are dropped more often by, and the record says so.
+    _, by_class, record = curated(0.6, by_group=False)
+    assert record.drawn_per_group.keys() == {"sex: f", "sex: m"}
+    rates = {name: record.dropped_per_group[name] / drawn for name, drawn in record.drawn_per_group.items()}
+    assert rates == {"sex: f": pytest.approx(0.6, abs=0.1), "sex: m": pytest.approx(0.1, abs=0.05)}
     assert counts(by_class)["healthy", "f"] < 0.8 * counts(candidates)["healthy", "f"]
 
 
@@ -95,6 +99,16 @@ def test_without_a_dropped_image_nothing_is_drawn():
     groups = Groups.of(Leaky(0), TRAIN, images)
     assert not groups.beyond(images, images.take(np.random.default_rng(0).permutation(50))).any()
     assert groups.beyond(images, images.take(np.arange(10))).sum() == 40
+
+
+def test_images_are_counted_by_protected_group_and_those_of_none_under_unknown():
+    codes = np.array([[0, 0], [0, 1], [-1, 0]])
+    images = noise(np.array([0, 1, 1]), codes, np.random.default_rng(0))
+    assert group_counts(images, TRAIN) == {"sex: f": 2, "sex: unknown": 1}
+    unprotected = replace(TRAIN, attributes=replace(TRAIN.attributes, protected=()))
+    bare = replace(images, attributes=None)
+    cases = [(images, unprotected), (images, replace(TRAIN, attributes=None)), (bare, TRAIN)]
+    assert [group_counts(*case) for case in cases] == [{}, {}, {}]
 
 
 def test_groups_are_those_of_protected_attributes_that_the_model_can_be_asked_for():

@@ -86,6 +86,7 @@ def test_quotas_are_filled_with_images_of_their_class_and_rates_are_told(digits,
     assert record.other_class > 8
     assert record.drawn_per_class["2"] > record.drawn_per_class["7"] > 12
     assert record.other_class == sum(record.other_class_per_class.values())
+    assert sum(record.dropped_per_class.values()) >= record.other_class
     assert (record.odd_kept, record.copies_kept) == (0, 0)
     assert screen.looks.of_another_class(data).sum() == 0
 
