@@ -81,7 +81,7 @@ def sides_of(evaluation: Evaluation) -> list[Sides]:
     classes = pd.Index(parts[0].classes)
     codes = [classes.get_indexer(pd.Index(part.labels)) for part in parts]
     frequencies = np.bincount(codes[2][codes[2] >= 0], minlength=len(classes)).astype(np.float64)
-    found = groupings(parts)
+    found = groupings(evaluation.train, holdout=evaluation.holdout, synthetic=evaluation.synthetic)
     if not frequencies.sum():
         raise NotMeasurable("no synthetic row has a class that train knows")
     return [_side(grouping, codes, frequencies / frequencies.sum()) for grouping in found]

@@ -59,7 +59,7 @@ def equalized_odds_change(evaluation: Evaluation) -> Finding:
     """
     if evaluation.train.classes == ("",):
         raise NotApplicable("there is no label")
-    groupings([evaluation.train])  # nothing to train for when there is no group
+    groupings(evaluation.train, holdout=evaluation.holdout)  # nothing to train for when there is no group
     tested = _images(evaluation) if isinstance(evaluation.train, ImageSet) else _rows(evaluation)
     changes = _changes(tested, evaluation)
     worst = max(changes, key=lambda change: change.value)
@@ -79,7 +79,7 @@ def equalized_odds_change(evaluation: Evaluation) -> Finding:
 
 
 def _changes(tested: Tested, evaluation: Evaluation) -> list[Change]:
-    found = groupings([evaluation.train, tested.holdout])
+    found = groupings(evaluation.train, holdout=tested.holdout)
     cells = {
         " × ".join(grouping.columns): cells_of(tested.target, tested.classes, grouping.codes[1]) for grouping in found
     }

@@ -17,6 +17,7 @@ from synthgen.metrics.image_features import RANDOM_PX, calibrated_network, stand
 from synthgen.metrics.table_features import FeatureKind, column_decimals, encode, matched_tables
 from synthgen.stats import FloatArray, auc_influence
 
+SIDES = ("train", "holdout", "synthetic")
 FOLDS = 3
 JUDGE = Trees(rounds=80, depth=4, learning_rate=0.15)
 
@@ -61,7 +62,7 @@ def group_fidelity_gap(evaluation: Evaluation) -> Finding:
     each protected column and of every two with at least 50 rows on every side. The reference has training rows in place
     of the synthetic ones. Interval: DeLong 1988; for the worst see `worst_of`.
     """
-    groupings([evaluation.train])
+    groupings(evaluation.train)
     rng = evaluation.rng("group_fidelity_gap")
     seed = int(rng.integers(2**31))
     found, rows = _compared(evaluation, rng)
@@ -87,10 +88,10 @@ def _compared(evaluation: Evaluation, rng: np.random.Generator) -> tuple[list[Gr
         encoded = encode(tables, tables[0].schema.modelled)
         decimals = column_decimals(encoded[0].numeric)
         seen = [Seen(side.matrix(), side.keys(decimals), side.kinds) for side in encoded]
-        return groupings([evaluation.train, *tables]), seen
+        return groupings(evaluation.train, **dict(zip(SIDES, tables, strict=True))), seen
     matched = evaluation.matched
     images = [part for part in (matched.train, matched.holdout, matched.synthetic) if isinstance(part, ImageSet)]
-    found = groupings([evaluation.train, *images])
+    found = groupings(evaluation.train, **dict(zip(SIDES, images, strict=True)))
     network = calibrated_network(images[0], torch_generator(rng))
     features = standardised_features(network, [pixels(part, at_most_px=RANDOM_PX) for part in images])
     kinds: list[FeatureKind] = ["q"] * features[0].shape[1]

@@ -1,6 +1,6 @@
 """The groups of protected columns, alone and two together; of images the columns are attributes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -42,14 +42,18 @@ class Grouping:
         return {"columns": " × ".join(self.columns), "group": self.names[group]}
 
 
-def groupings(parts: Sequence[Data]) -> list[Grouping]:
+def groupings(first: Data, /, **others: Data) -> list[Grouping]:
     """The groups of every protected column and of every two, by the rows or images of the first part.
 
+    Args:
+        first: the training data, whose groups they are.
+        others: further parts by side ("holdout", "synthetic"), in the order of `Grouping.codes`.
+
     Raises:
-        NotApplicable: no protected column is declared, or none is synthesised.
+        NotApplicable: no protected column is declared, none is synthesised, or the images of a side carry none.
         NotMeasurable: no group has `MIN_ROWS` rows.
     """
-    single = [_levels(parts, name) for name in _protected(parts)]
+    single = [_levels(first, others, name) for name in _protected(first)]
     pairs = [_crossed(first, second) for first, second in combinations(single, 2)]
     found = [_kept(grouping) for grouping in (*single, *pairs)]
     kept = [grouping for grouping in found if grouping.names]
@@ -68,8 +72,7 @@ def too_small(found: Sequence[Grouping]) -> list[dict[str, str | int]]:
     ]
 
 
-def _protected(parts: Sequence[Data]) -> list[str]:
-    first = parts[0]
+def _protected(first: Data) -> list[str]:
     if isinstance(first, Table):
         columns = [name for name in sorted(first.schema.protected) if name in first.schema.features]
         if not columns:
@@ -80,23 +83,22 @@ def _protected(parts: Sequence[Data]) -> list[str]:
     return sorted(set(first.attributes.protected))
 
 
-def _levels(parts: Sequence[Data], name: str) -> Grouping:
-    first = parts[0]
+def _levels(first: Data, others: Mapping[str, Data], name: str) -> Grouping:
     if isinstance(first, Table) and is_numeric(first.schema, name):
-        columns = [numbers(part.frame, name) for part in parts if isinstance(part, Table)]
+        columns = [numbers(part.frame, name) for part in (first, *others.values()) if isinstance(part, Table)]
         if len(np.unique(columns[0][np.isfinite(columns[0])])) > MOST_LEVELS:
             return _bands(name, columns, is_date=first.schema.kinds[name] == "datetime")
-    values = [_texts(part, name) for part in parts]
+    values = [_texts(first, "train", name), *(_texts(part, side, name) for side, part in others.items())]
     names = sorted(set(values[0].tolist()))
     return Grouping((name,), tuple(names), tuple(pd.Index(names).get_indexer(column) for column in values), ())
 
 
-def _texts(part: Data, name: str) -> Labels:
+def _texts(part: Data, side: str, name: str) -> Labels:
     if isinstance(part, ImageSet):
         known = {} if part.attributes is None else part.attributes.texts
         if name not in known:
-            hint = "image-gan gives them one with conditioning: attributes"
-            raise NotApplicable(f"the synthetic images carry no {name!r}; {hint}")
+            hint = "; image-gan gives them one with conditioning: attributes" if side == "synthetic" else ""
+            raise NotApplicable(f"the {side} images carry no {name!r}{hint}")
         return known[name]
     return np.where(pd.isna(found := texts(part.frame, name)), "missing", found).astype(str)
 

@@ -13,6 +13,7 @@ from synthgen.findings import Finding, Verdict
 from synthgen.gates import judge, rules_for
 from synthgen.metrics import measure
 from synthgen.metrics.evaluation import Evaluation, NotApplicable, NotMeasurable
+from synthgen.metrics.fairness.equalized_odds import equalized_odds_change
 from synthgen.metrics.fairness.group_fidelity import group_fidelity_gap
 from synthgen.metrics.fairness.label_rates import label_rate_shift
 from synthgen.metrics.fairness.representation import representation_ratio
@@ -129,13 +130,16 @@ def test_groups_of_few_images_are_listed_and_those_of_one_attribute_only():
 
 
 @pytest.mark.parametrize("metric", [*METRICS, group_fidelity_gap])
-def test_nothing_is_measured_where_no_attribute_is_protected_or_synthetic_images_carry_none(metric):
+def test_nothing_is_measured_where_no_attribute_is_protected_or_the_images_of_a_side_carry_none(metric):
     given = evaluation(8, train=300, holdout=100, synthetic=300)
     for undeclared in (None, replace(given.train.attributes, protected=())):
         with pytest.raises(NotApplicable, match=r"no protected attribute was declared \(source.protected\)"):
             metric(replace(given, train=replace(given.train, attributes=undeclared)))
     with pytest.raises(NotApplicable, match=r"the synthetic images carry no 'sex'; image-gan .* conditioning"):
         metric(replace(given, synthetic=replace(given.synthetic, attributes=None)))
+    for on_holdout in (metric, equalized_odds_change):
+        with pytest.raises(NotApplicable, match=r"the holdout images carry no 'sex'$"):
+            on_holdout(replace(given, holdout=replace(given.holdout, attributes=None)))
     with pytest.raises(NotMeasurable, match="no group of a protected column has 50 training rows"):
         metric(replace(given, train=given.train.take(np.arange(40))))
 

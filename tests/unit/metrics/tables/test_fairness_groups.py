@@ -37,35 +37,35 @@ def patients(protected: tuple[str, ...], *, sex: list[str | None] | None = None)
     ],
 )
 def test_categories_are_groups_and_numbers_are_cut_at_their_quartiles(column, names):
-    [grouping] = groupings([patients((column,))])
+    [grouping] = groupings(patients((column,)))
     assert grouping.names == names
     assert (grouping.codes[0] >= 0).all()
 
 
 def test_two_protected_columns_give_their_intersections_too():
-    found = groupings([patients(("sex", "dose"))])
+    found = groupings(patients(("sex", "dose")))
     assert [grouping.columns for grouping in found] == [("dose",), ("sex",), ("dose", "sex")]
     assert found[2].names == ("0 × f", "0 × m", "1 × f", "1 × m", "2 × f", "2 × m")
 
 
 def test_small_groups_are_listed_rare_ones_are_not_named_and_missing_is_a_group():
     sex = ["f"] * 200 + ["m"] * 100 + [None] * 60 + ["x"] * 37 + ["y"] * 3
-    found = groupings([patients(("sex",), sex=sex)])
+    found = groupings(patients(("sex",), sex=sex))
     assert found[0].names == ("f", "m", "missing")
     assert too_small(found) == [{"columns": "sex", "group": "x", "real": 37}]
     assert (found[0].codes[0] == -1).sum() == 40
 
 
 def test_a_level_that_training_rows_do_not_have_belongs_to_no_group():
-    [grouping] = groupings([patients(("sex",)), patients(("sex",), sex=["f", "new"] * 200)])
+    [grouping] = groupings(patients(("sex",)), synthetic=patients(("sex",), sex=["f", "new"] * 200))
     assert sorted(set(grouping.codes[1].tolist())) == [-1, 0]
 
 
 def test_without_protected_columns_there_is_nothing_to_measure():
     with pytest.raises(NotApplicable, match="no protected column"):
-        groupings([patients(())])
+        groupings(patients(()))
     with pytest.raises(NotMeasurable, match="has 50 training rows"):
-        groupings([patients(("sex",)).take(np.arange(40))])
+        groupings(patients(("sex",)).take(np.arange(40)))
 
 
 def test_shares_at_other_class_weights_are_those_of_reweighted_rows():
