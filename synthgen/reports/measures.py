@@ -110,6 +110,9 @@ def _sentence(finding: Finding) -> str:
                 f"{detail['flagged']:,} of {finding.n:,} synthetic images look more like a training image than "
                 "99 of 100 fresh real images do."
             )
+        case "mode_coverage" if is_clearly_rarer(finding):
+            of_class = f" of {detail['worst_class']}" if "worst_class" in detail else ""
+            return f"The kind{of_class} most clearly rarer: drawn {shown_number(finding.value, 'times')} as often."
         case "identifier_replay":
             note = detail.get("note")
             numbered = name_list(detail.get("row_numbers", ()))
@@ -125,6 +128,11 @@ def _sentence(finding: Finding) -> str:
             )
         case _:
             return ""
+
+
+def is_clearly_rarer(finding: Finding) -> bool:
+    """Whether `mode_coverage` has proven that a kind of image is drawn less often than it occurs."""
+    return finding.high < 1
 
 
 def _canaries(finding: Finding) -> str:

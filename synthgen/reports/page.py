@@ -13,7 +13,7 @@ from synthgen.reports.disclosure import FEWEST, shared_report
 from synthgen.reports.gate_rows import gate_rows
 from synthgen.reports.headline import headline
 from synthgen.reports.material import Material
-from synthgen.reports.pictures import ClassPictures, class_pictures
+from synthgen.reports.pictures import ClassPictures, class_pictures, rarer_kind
 from synthgen.reports.words import SYMBOLS, TONES, question_of
 
 
@@ -95,6 +95,7 @@ def _data(report: Report, material: Material, *, shared: bool) -> dict[str, obje
         "real_name": "training rows" if material.holdout is None else "held-out rows",
         # A synthetic image may be a copy of a real one.
         "pictures": [] if shared else _pictures(train, synthetic),
+        "rarer_kind": None if shared or not isinstance(train, ImageSet) else rarer_kind(train, report),
         "has_holdout": material.holdout is not None,
     }
 

@@ -11,6 +11,9 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from synthgen.datasets import ImageSet, Index, class_counts, class_rows
+from synthgen.findings import Report
+from synthgen.metrics.evaluation import canonical
+from synthgen.reports.measures import is_clearly_rarer
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -49,6 +52,22 @@ def class_pictures(train: ImageSet, synthetic: ImageSet) -> list[ClassPictures]:
     side = _side(train, len(names))
     small = _thumbnails(train, _COMPARED_PX).reshape(len(train), -1)
     return [_pictures(name, train, synthetic, small, side) for name in names]
+
+
+def rarer_kind(train: ImageSet, report: Report) -> ClassPictures | None:
+    """Real images of the kind that `mode_coverage` found most clearly rarer; None where none is proven to be rarer."""
+    found = report.finding("mode_coverage")
+    if found is None or not is_clearly_rarer(found):
+        return None
+    name = str(found.detail["worst_class"])
+    # Reports of before have no positions.
+    positions = found.detail.get("rarest_kind_train_positions", {}).get(name, [])
+    kind = canonical(train).take(np.asarray(positions, dtype=np.int64))
+    assert isinstance(kind, ImageSet)
+    kind = _middle(kind)
+    alt = f"{len(kind)} real training images of class {name}, of the kind that is drawn too rarely"
+    strip = _strip("rarer kind", kind, _side(kind, 1), alt)
+    return None if strip is None else ClassPictures(name, [strip])
 
 
 def _middle(data: ImageSet) -> ImageSet:

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans
 
+from synthgen.datasets import Index
 from synthgen.findings import Finding
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.image_classifier import pixels
-from synthgen.metrics.image_features import ClassRows, Features, ImageView, image_view
+from synthgen.metrics.image_features import Features, ImageView, image_view
 from synthgen.metrics.image_findings import ClassNumber, worst_class
 from synthgen.stats import FloatArray
 
@@ -22,6 +23,8 @@ TENTH, IMAGES_PER_KIND = 0.1, 5
 COMPONENTS = 64
 MAX_IMAGES = 1_000  # of a side
 PERMUTATIONS = 500
+# Training images that show a reader what the rarest kind is.
+SHOWN = 8
 
 Mask = npt.NDArray[np.bool_]
 
@@ -61,16 +64,23 @@ def mode_coverage(evaluation: Evaluation) -> Finding:
     images with the training and held-out ones together. Interval: of the least ratio over all kinds, from simultaneous
     intervals whose width comes from permutations of real and synthetic images (Westfall and Young 1993), at 95 % for
     all classes together. The reference puts held-out images in place of the synthetic ones, against training images.
+    The detail has the positions, among all training images in `canonical` order, of a few that lie in the middle of
+    that kind, by class.
     """
     view, rng = image_view(evaluation), evaluation.rng("mode_coverage")
     confidence = 1 - 0.05 / len(view.classes)
-    numbers = {rows.name: _number(_points(view, rows, rng), rng, confidence) for rows in view.classes}
-    return worst_class("mode_coverage", numbers, higher_is_better=True, detail=dict(view.notes))
+    numbers: dict[str, ClassNumber] = {}
+    examples: dict[str, list[int]] = {}
+    for rows in view.classes:
+        chosen = [rng.permutation(side)[:MAX_IMAGES] for side in rows.sides]
+        numbers[rows.name], typical = _number(_points(view, chosen), rng, confidence)
+        examples[rows.name] = chosen[0][typical].tolist()
+    detail = {"rarest_kind_train_positions": examples, **view.notes}
+    return worst_class("mode_coverage", numbers, higher_is_better=True, detail=detail)
 
 
-def _points(view: ImageView, rows: ClassRows, rng: np.random.Generator) -> list[Features]:
-    """Up to 1,000 train, held-out and synthetic images of a class on principal axes of train, float64 [n, up to 64]."""
-    chosen = [rng.permutation(side)[:MAX_IMAGES] for side in rows.sides]
+def _points(view: ImageView, chosen: Sequence[Index]) -> list[Features]:
+    """These train, held-out and synthetic images on principal axes of train, float64 [n, up to 64]."""
     flat = [
         pixels(part.take(index)).flatten(1).double().numpy()
         for part, index in zip(view.sets.parts, chosen, strict=True)
@@ -80,11 +90,19 @@ def _points(view: ImageView, rows: ClassRows, rng: np.random.Generator) -> list[
     return [(part - centre) @ axes.T for part in flat]
 
 
-def _number(sides: Sequence[Features], rng: np.random.Generator, confidence: float) -> ClassNumber:
+def _number(sides: Sequence[Features], rng: np.random.Generator, confidence: float) -> tuple[ClassNumber, Index]:
+    """What was measured, and which training images lie in the middle of the rarest kind."""
     train, holdout, synthetic = _kinds(sides, rng)
-    value, low, high = _least(synthetic, np.vstack([train, holdout]), rng, confidence)
-    reference = _least(holdout, train, rng, confidence)[0]
-    return ClassNumber(value, low, high, reference, min(len(train), len(synthetic)))
+    least = _least(synthetic, np.vstack([train, holdout]), rng, confidence)
+    reference = _least(holdout, train, rng, confidence).value
+    number = ClassNumber(least.value, least.low, least.high, reference, min(len(train), len(synthetic)))
+    return number, _typical(sides[0], train[:, least.kind])
+
+
+def _typical(train: Features, is_of_kind: Mask) -> Index:
+    members = np.flatnonzero(is_of_kind)
+    distances = np.linalg.norm(train[members] - train[members].mean(axis=0), axis=1)
+    return np.asarray(members[np.argsort(distances, kind="stable")[:SHOWN]], dtype=np.int64)
 
 
 def _kinds(sides: Sequence[Features], rng: np.random.Generator) -> list[Mask]:
@@ -101,7 +119,15 @@ def _kinds(sides: Sequence[Features], rng: np.random.Generator) -> list[Mask]:
     return [mask[:, common] for mask in masks]
 
 
-def _least(first: Mask, second: Mask, rng: np.random.Generator, confidence: float) -> tuple[float, float, float]:
+@dataclass(frozen=True)
+class _Least:
+    kind: int
+    value: float
+    low: float
+    high: float
+
+
+def _least(first: Mask, second: Mask, rng: np.random.Generator, confidence: float) -> _Least:
     """The ratio of the kind with the lowest upper end, and the lowest lower and upper ends of all kinds."""
     sizes = len(first), len(second)
     either = np.vstack([first, second]).astype(np.float32)
@@ -119,4 +145,4 @@ def _least(first: Mask, second: Mask, rng: np.random.Generator, confidence: floa
     rarest = int(np.argmin(high))
     value = float(seen.ratio[rarest])
     # A half added to no image at all is more than none.
-    return value, min(low, value), max(float(high[rarest]), value)
+    return _Least(rarest, value, min(low, value), max(float(high[rarest]), value))

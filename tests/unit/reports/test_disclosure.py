@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 
 from synthgen.datasets import Schema, Table
-from synthgen.findings import Finding
+from synthgen.findings import Finding, Report, Verdict
+from synthgen.metrics.evaluation import canonical
 from synthgen.reports import Material
 from synthgen.reports.columns import MISSING, OTHER, column_fits, pair_fits, sides_of
 from synthgen.reports.disclosure import FEWEST, kept_names, merged_edges, rounded_limits, shared_count, shared_report
 from synthgen.reports.page import render
+
+NB = "\N{NO-BREAK SPACE}"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,21 @@ def test_a_shared_page_of_images_shows_none(samples: ModuleType) -> None:
     material = samples.image_material(np.random.default_rng(0))
     assert "image/png" in render(samples.image_report(), material)
     assert "image/png" not in render(samples.image_report(), material, shared=True)
+
+
+@pytest.mark.parametrize(("high", "is_shown"), [(0.8, True), (1.2, False)])
+def test_images_of_the_rarer_kind_stay_inside(samples: ModuleType, high: float, is_shown: bool) -> None:
+    train, holdout, synthetic = (part.take(np.arange(30)) for part in samples.digit_images(np.random.default_rng(0)))
+    name = train.labels[0]
+    positions = np.flatnonzero(canonical(train).labels == name).tolist()
+    detail = {"worst_class": name, "rarest_kind_train_positions": {name: positions}}
+    found = Finding("mode_coverage", "fidelity", 0.4, 0.2, high, 1.0, True, 30, detail=detail)
+    report, material = Report(Verdict.FAIL, [found], (), (), (), {}), Material(None, train, holdout, synthetic)
+    inside, shared = render(report, material), render(report, material, shared=True)
+    assert (f"drawn 0.40{NB}× as often" in inside, "drawn too rarely" in inside) == (is_shown, is_shown)
+    assert f"{len(positions)} real training images of class {name}, of the kind" in inside or not is_shown
+    assert "drawn too rarely" not in shared
+    assert "image/png" not in shared
 
 
 def test_a_shared_report_keeps_what_identifies_the_data(samples: ModuleType, material: Material) -> None:

@@ -10,7 +10,7 @@ from synthgen.config import EvaluationSize
 from synthgen.datasets import ImageSet, class_rows
 from synthgen.findings import Verdict
 from synthgen.gates import judge, rules_for
-from synthgen.metrics.evaluation import Evaluation, NotMeasurable
+from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
 from synthgen.metrics.fidelity.class_agreement import class_agreement
 from synthgen.metrics.fidelity.coverage import coverage, density
 from synthgen.metrics.fidelity.diversity import intra_class_diversity
@@ -133,6 +133,18 @@ def test_a_kind_that_is_drawn_half_as_often_has_half_its_share():
     found = mode_coverage(replace(given, synthetic=mixed))
     assert found.value == pytest.approx(0.5, abs=0.12)
     assert found.low < 0.5 < found.high < found.reference
+
+
+def test_the_kind_that_is_missing_is_shown_by_training_images_of_it():
+    given = planted(without_a_kind, 12)
+    found = mode_coverage(given)
+    shown = canonical(given.train).take(np.array(found.detail["rarest_kind_train_positions"]["lying"]))
+    bars = shown.images[:, 0].astype(float).sum(axis=2)  # [8, 12], light by row
+    places = bars @ np.arange(12) / bars.sum(axis=1)
+    assert (found.detail["worst_class"], set(shown.labels)) == ("lying", {"lying"})
+    # The fifth kind of lying bars is the lowest one; the fourth lies at 8.
+    assert len(places) == 8
+    assert (places > 8.8).all()
 
 
 @pytest.mark.parametrize("images", [40, 500])
