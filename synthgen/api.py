@@ -58,7 +58,7 @@ def audit(
     profile: Profile = "quick",
     **options: Any,
 ) -> Report:
-    """The report on anybody's synthetic data: frames, table files, or image folders, npz and zip files.
+    """The report on anybody's synthetic data: frames, table files, or image folders, npz, zip files and manifests.
 
     A file may lie behind an address such as `s3://`: it is copied to the workspace that SYNTHGEN_WORKSPACE names.
 

@@ -34,7 +34,7 @@ class Columns:
     """What the columns are.
 
     Attributes:
-        label: column to predict; without it utility is not measured.
+        label: column to predict; without it utility is not measured. In a manifest of images it is `label`.
         group: column that names the person, patient or customer; the same one in train and holdout is an error.
         type_: COL=KIND, repeatable: numeric, integer, categorical, boolean, datetime, id or text.
         id_: column that identifies a row or person, repeatable.
@@ -102,7 +102,8 @@ def audit(  # noqa: PLR0913 - a command line has as many options as it has
     """Judge anybody's synthetic data against the real rows it was made from; trains no generator.
 
     Args:
-        train: the real rows that the synthetic ones were made from (CSV, parquet, image folder, npz, zip).
+        train: the real rows that the synthetic ones were made from (CSV, parquet, image folder, npz, zip, or a
+            CSV or parquet file that lists images).
         synthetic: the synthetic rows.
         holdout: real rows that the generator has not seen. Without them nothing has a control: NOT AUDITED.
         output: folder for the reports and run.json; default: ./audit. One behind an address is a copy of one here.

@@ -22,7 +22,7 @@ def audit_data(
     """The report on `synthetic`, and what its page needs.
 
     Args:
-        train: the real rows that the generator has seen; a frame, a table file, or an image folder, npz or zip.
+        train: the real rows that the generator has seen; a frame or file, or a folder, npz, zip or manifest of images.
         holdout: real rows that it has not seen; None makes every verdict NOT AUDITED, for want of a control.
         downloads: folder for copies of what lies behind an address; None: that of the workspace in the environment.
 

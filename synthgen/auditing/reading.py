@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from synthgen.auditing.columns import guessed_table, left_out, require_known_columns, same_columns
-from synthgen.config import AuditOptions, ImageSource
-from synthgen.datasets import Data, ImageSet, Table
-from synthgen.errors import DataError, UsageError, name_list
+from synthgen.auditing.images import Given, image_sets
+from synthgen.config import AuditOptions
+from synthgen.datasets import Data, Table
+from synthgen.errors import DataError, UsageError
 from synthgen.findings import Problem
 from synthgen.remote import address_of, is_elsewhere, local_copy, read_text, shown
-from synthgen.sources import coerce_like, read
+from synthgen.sources import coerce_like
 from synthgen.sources.frames import read_frame_with_problems
+from synthgen.sources.layouts import path_column_of
 from synthgen.splitting import shared_groups
 from synthgen.stats import named_rng
 from synthgen.workspace import Workspace
@@ -46,34 +47,54 @@ def read_inputs(items: Mapping[str, Input], options: AuditOptions, downloads: Pa
         UsageError: tables and images are mixed, or an option names a column that is not there.
     """
     items = {name: _local(item, name, downloads) for name, item in items.items()}
-    tables = {name: _is_table(item) for name, item in items.items()}
+    frames = {name: _frame(item, name, options) for name, item in items.items() if _is_tabular(item)}
+    paths = {name: _path_column(items[name], frame, options) for name, (frame, _) in frames.items()}
+    manifests = {
+        name: Given(Path(str(items[name])), frames[name][0], column) for name, column in paths.items() if column
+    }
+    tables = {name: name in frames and name not in manifests for name in items}
     odd = [name for name, is_table in tables.items() if is_table != tables["train"]]
     if odd:
         kinds = ("a table", "a set of images") if tables["train"] else ("a set of images", "a table")
         raise UsageError(f"train is {kinds[0]}, but {odd[0]} is {kinds[1]}", where=odd[0])
-    return _tables(items, options) if tables["train"] else _images(items, options)
+    if tables["train"]:
+        return _tables(items, frames, options)
+    given = {name: manifests.get(name) or Given(Path(str(item))) for name, item in items.items()}
+    sets, problems = image_sets(given, options)
+    notices = [problem for name in manifests for problem in frames[name][1]]
+    return Inputs(sets["train"], sets["synthetic"], sets.get("holdout"), [*notices, *problems])
 
 
 def _local(item: Input, name: str, downloads: Path | None) -> Input:
     if isinstance(item, pd.DataFrame):
         return item
     path = local_copy(item, downloads or Workspace.at().downloads)
-    made_up = 0 if name == "synthetic" else _made_up(path, item)
-    if made_up:
-        message = f"{name} {shown(item)!r} holds {made_up:,} synthetic images beside the real ones"
-        raise DataError(message, where=name, hint="copy its real-*.png, by class, and name that folder")
+    own, other = ("synthetic", "real") if name == "synthetic" else ("real", "synthetic")
+    if strays := _counted(path, item, other):
+        message = f"{name} {shown(item)!r} holds {strays:,} {other} images beside the {own} ones"
+        raise DataError(message, where=name, hint=f"give the index.parquet beside it: only the {own} images are read")
     return path
 
 
-def _is_table(item: Input) -> bool:
+def _is_tabular(item: Input) -> bool:
     return isinstance(item, pd.DataFrame) or Path(item).suffix.lower() in _TABLE_SUFFIXES
 
 
-def _tables(items: Mapping[str, Input], options: AuditOptions) -> Inputs:
+def _path_column(item: Input, frame: pd.DataFrame, options: AuditOptions) -> str | None:
+    """Of a manifest of images; None of a table."""
+    if isinstance(item, pd.DataFrame):
+        return None
+    column = path_column_of(frame, Path(item))
+    # Who says what this column of a table is, or wants it left out, wants no images.
+    return None if column in {*options.ids, *options.drop, *options.types} else column
+
+
+def _tables(
+    items: Mapping[str, Input], given: Mapping[str, tuple[pd.DataFrame, list[Problem]]], options: AuditOptions
+) -> Inputs:
     frames: dict[str, pd.DataFrame] = {}
     problems: list[Problem] = []
-    for name, item in items.items():
-        frame, found = _frame(item, name, options)
+    for name, (frame, found) in given.items():
         frame = frame.set_axis([str(column) for column in frame.columns], axis=1).reset_index(drop=True)
         frames[name], notices = left_out(frame, name, options)
         problems += [*found, *notices]
@@ -119,40 +140,8 @@ def _file_name(item: Input, name: str) -> str:
     return name if isinstance(item, pd.DataFrame) else Path(item).name
 
 
-def _images(items: Mapping[str, Input], options: AuditOptions) -> Inputs:
-    given = [name for name in ("label", "ids", "drop", "protected", "secrets", "types") if getattr(options, name)]
-    if given:
-        raise UsageError(f"images have no columns, but {name_list(given)} was given", where=given[0])
-    sets = _on_one_scale({name: _image_set(Path(str(item))) for name, item in items.items()})
-    train = sets["train"]
-    others = {name: _same_classes(other, train, name) for name, other in sets.items() if name != "train"}
-    return Inputs(train, others["synthetic"], others.get("holdout"), [])
-
-
-def _image_set(path: Path) -> ImageSet:
-    data = read(ImageSource(kind="images", path=str(path)), seed=0).data
-    assert isinstance(data, ImageSet)
-    return data
-
-
-def _on_one_scale(sets: Mapping[str, ImageSet]) -> dict[str, ImageSet]:
-    """Pixels that mean the same number in every set: each has its own offset where scans have negative numbers."""
-    scans = [data.scan for data in sets.values() if data.scan is not None]
-    lowest = min((scan.offset for scan in scans), default=0)
-    return {name: _shifted(data, lowest) for name, data in sets.items()}
-
-
-def _shifted(data: ImageSet, offset: int) -> ImageSet:
-    own = 0 if data.scan is None else data.scan.offset
-    if own == offset or data.images.dtype == np.uint8:
-        return data
-    # An offset is -32,768 at the least, and then no number is above 32,767.
-    images = np.clip(data.images.astype(np.int32) + (own - offset), 0, 65_535).astype(np.uint16)
-    return replace(data, images=images, scan=None if data.scan is None else replace(data.scan, offset=offset))
-
-
-def _made_up(folder: Path, given: Path | str) -> int:
-    """Synthetic images in a folder of an emitted dataset, as its manifest counts them; 0 without one."""
+def _counted(folder: Path, given: Path | str, kind: str) -> int:
+    """Real or synthetic images in a folder of an emitted dataset, as its manifest counts them; 0 without one."""
     if not folder.is_dir():
         return 0
     try:
@@ -162,18 +151,6 @@ def _made_up(folder: Path, given: Path | str) -> int:
             if is_elsewhere(given)
             else (folder.parent / "manifest.json").read_text(encoding="utf-8")
         )
-        return int(json.loads(text)["parts"][folder.name]["synthetic"])
+        return int(json.loads(text)["parts"][folder.name][kind])
     except (DataError, OSError, ValueError, LookupError, TypeError, RecursionError):
         return 0  # none, or somebody else's file of that name
-
-
-def _same_classes(other: ImageSet, real: ImageSet, name: str) -> ImageSet:
-    if other.images.shape[1:] != real.images.shape[1:] or other.images.dtype != real.images.dtype:
-        shapes = f"{other.images.dtype} {other.images.shape[1:]}, train {real.images.dtype} {real.images.shape[1:]}"
-        raise DataError(f"{name} has images of {shapes} [channels, height, width]; they must be equal", where=name)
-    unknown = [item for item in other.classes if item not in real.classes]
-    if unknown:
-        known = name_list(real.classes)
-        raise DataError(f"{name} has class {name_list(unknown)}, which train does not have ({known})", where=name)
-    codes = np.array([real.classes.index(item) for item in other.classes], dtype=np.int64)[other.codes]
-    return replace(other, codes=codes, classes=real.classes)

@@ -23,7 +23,15 @@ from synthgen.config.evaluation import (
 )
 from synthgen.config.plans import AutoPlan, BalancePlan, PerClassPlan, PlanConfig, RatioPlan, RowsPlan
 from synthgen.config.section import Scalar, Section
-from synthgen.config.sources import BuiltinName, BuiltinSource, ColumnKind, ImageSource, Source, TableSource
+from synthgen.config.sources import (
+    INDEX_COLUMNS,
+    BuiltinName,
+    BuiltinSource,
+    ColumnKind,
+    ImageSource,
+    Source,
+    TableSource,
+)
 from synthgen.config.synthesizers import (
     CONTROL_KINDS,
     ArchitectureName,
@@ -49,6 +57,7 @@ from synthgen.config.synthesizers import (
 __all__ = [
     "CONTROL_KINDS",
     "EVALUATION_SIZES",
+    "INDEX_COLUMNS",
     "PROFILES",
     "ArchitectureName",
     "AuditConfig",

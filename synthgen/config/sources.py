@@ -62,7 +62,8 @@ def _derived_columns(constraint: Constraint) -> Sequence[str]:
             return ()
 
 
-_INDEX_COLUMNS = ("path", "label", "split", "synthetic", "group", "position")
+# Of the index of an emitted dataset of images.
+INDEX_COLUMNS = ("path", "label", "split", "synthetic", "group", "position")
 
 
 class ImageSource(Section):
@@ -94,7 +95,7 @@ class ImageSource(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"attributes name {name!r} more than once")
-            if name in _INDEX_COLUMNS:
+            if name in INDEX_COLUMNS:
                 raise ValueError(f"the index of an emitted dataset has a column {name!r} already: rename the attribute")
         return names
 

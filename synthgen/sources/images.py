@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from synthgen.attributes import Attributes
 from synthgen.config import ImageSource
@@ -15,7 +16,7 @@ from synthgen.findings import Problem
 from synthgen.sources.archives import holds_arrays, load_arrays, unpacked
 from synthgen.sources.frames import first_bytes
 from synthgen.sources.image_problems import check_images, image_problems
-from synthgen.sources.layouts import Entry, folder_entries, manifest_entries
+from synthgen.sources.layouts import Entry, folder_entries, listed_entries, manifest_entries
 from synthgen.sources.medical import read_scans
 from synthgen.sources.pixels import Header, Pixels, as_pixels, fit_pixels, read_header, read_pixels, set_channels
 from synthgen.sources.scan_files import ScanFormat, scan_format
@@ -44,6 +45,12 @@ def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
         if len(arrays) == 1:
             return _from_arrays(arrays[0], source)
         return _from_files(folder_entries(folder), source, path.name)
+
+
+def read_listed(frame: pd.DataFrame, source: ImageSource) -> Ingested:
+    """The images that these rows of a manifest list, with paths relative to `source.path`, as `read_images`."""
+    path = Path(source.path)
+    return _from_files(listed_entries(frame, path, source, None), source, path.name)
 
 
 def _refuse_columns(source: ImageSource, split_column: str | None) -> None:

@@ -14,6 +14,7 @@ from synthgen.splitting import PART_NAMES, standard_parts
 
 # Files that stand beside images and are none.
 BESIDE = {".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".db", ".ini", ".html", ".pdf"}
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".nii", ".nii.gz")
 # Of an attribute. More are learned from too few images each.
 MOST_LEVELS = 64
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
@@ -94,9 +95,32 @@ def check_inside(path: Path, root: Path, name: str) -> None:
         )
 
 
+def path_column_of(frame: pd.DataFrame, manifest: Path) -> str | None:
+    """The first column that names image files below the manifest's folder; None where there is none: it is a table."""
+    return next((str(name) for name in frame.columns if _holds_image_paths(frame[name], manifest)), None)
+
+
+def _holds_image_paths(column: pd.Series, manifest: Path) -> bool:
+    texts = [str(value) for value in column.dropna().head(20)]
+    # One that is there makes it a manifest: those that are not are then refused by their rows.
+    named = all(text.lower().endswith(IMAGE_SUFFIXES) for text in texts)
+    return named and any(_is_file(manifest.parent / text) for text in texts)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # no name that a file can have
+
+
 def manifest_entries(path: Path, source: ImageSource, split_column: str | None) -> list[Entry]:
     """The files that a CSV or parquet manifest lists, paths relative to it; raises DataError naming the row."""
-    frame = read_frame(path)
+    return listed_entries(read_frame(path), path, source, split_column)
+
+
+def listed_entries(frame: pd.DataFrame, path: Path, source: ImageSource, split_column: str | None) -> list[Entry]:
+    """The files that these rows of the manifest at `path` list, as `manifest_entries`."""
     columns = [str(name) for name in frame.columns]
     attributes = [("attributes", name) for name in source.attributes]
     for role, name in (("path_column", source.path_column), ("label", source.label), ("group", source.group),

@@ -15,13 +15,13 @@ from synthgen.sources.constraint_proposals import propose_constraints
 from synthgen.sources.frames import first_bytes, read_frame_with_problems
 from synthgen.sources.header import require_column
 from synthgen.sources.images import read_images
+from synthgen.sources.layouts import path_column_of
 from synthgen.sources.proposal_text import Proposal, class_line, comment, entry, render, scalar
 from synthgen.sources.roles import Roles, guess_roles
 from synthgen.sources.table_problems import leaking_columns
 from synthgen.sources.tables import ingest_frame
 from synthgen.stats import named_rng
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 TRAIN_SHARE = 0.6
 MAX_ROWS: int = TableSource.model_fields["max_rows"].default
 
@@ -42,16 +42,10 @@ def propose(path: Path, *, label: str) -> str:
     )
     columns = [str(name) for name in frame.columns]
     require_column("label", label, columns, path.name)
-    path_column = next((name for name in columns if _holds_image_paths(frame[name], path)), None)
+    path_column = path_column_of(frame, path)
     if path_column is not None:
         return _propose_images(path, ImageSource(kind="images", path=str(path), label=label, path_column=path_column))
     return _propose_table(path, frame, label, [problem.message for problem in problems])
-
-
-def _holds_image_paths(column: pd.Series, manifest: Path) -> bool:
-    texts = [str(value) for value in column.dropna().head(20)]
-    named = bool(texts) and all(Path(text).suffix.lower() in IMAGE_SUFFIXES for text in texts)
-    return named and all((manifest.parent / text).is_file() for text in texts)
 
 
 def _propose_table(path: Path, frame: pd.DataFrame, label: str, found: Sequence[str]) -> str:

@@ -54,7 +54,8 @@ class Cells:
     def label_rates(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """P(class | group) at these class weights, and its variance (delta method), float64 [classes, groups]."""
         joint, variance = self.joint(weights)
-        share = np.maximum(joint.sum(axis=0), 1e-300)
+        # Its square must not be 0 where a group has no row.
+        share = np.maximum(joint.sum(axis=0), 1e-150)
         rate = joint / share
         others = variance.sum(axis=0) - variance
         return rate, ((1 - rate) ** 2 * variance + rate**2 * others) / share**2

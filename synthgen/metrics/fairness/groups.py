@@ -79,7 +79,7 @@ def _protected(first: Data) -> list[str]:
             raise NotApplicable("no protected column was declared among the columns that are synthesised")
         return columns
     if first.attributes is None or not first.attributes.protected:
-        raise NotApplicable("no protected attribute was declared (source.protected)")
+        raise NotApplicable("no protected attribute was declared (source.protected, --protected of an audit)")
     return sorted(set(first.attributes.protected))
 
 

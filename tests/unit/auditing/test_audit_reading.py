@@ -172,7 +172,7 @@ def test_of_a_file_beyond_the_cap_a_seeded_sample_is_read_with_a_notice(tmp_path
     ("items", "sentence"),
     [
         ({"train": people(60), "synthetic": "folder"}, "train is a table, but synthetic is a set of images"),
-        ({"train": "folder", "synthetic": "a.csv"}, "train is a set of images, but synthetic is a table"),
+        ({"train": "folder", "synthetic": people(60)}, "train is a set of images, but synthetic is a table"),
     ],
 )
 def test_tables_and_images_are_not_mixed(items: dict[str, pd.DataFrame | str], sentence: str) -> None:
@@ -185,8 +185,12 @@ def test_images_have_no_columns_to_name() -> None:
         read_inputs({"train": "a", "synthetic": "b"}, AuditOptions(drop=("x",)))
 
 
-def test_a_folder_of_real_and_synthetic_images_is_no_training_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "strays"), [("train", "4 synthetic"), ("synthetic", "9 real")])
+def test_a_folder_of_real_and_synthetic_images_is_neither_set(tmp_path: Path, name: str, strays: str) -> None:
     (tmp_path / "train").mkdir()
+    (tmp_path / "other").mkdir()
     write_json(tmp_path / "manifest.json", {"parts": {"train": {"real": 9, "synthetic": 4}}})
-    with pytest.raises(DataError, match="holds 4 synthetic images beside the real ones"):
-        read_inputs({"train": tmp_path / "train", "synthetic": tmp_path / "synthetic"}, AuditOptions())
+    with pytest.raises(DataError, match=f"holds {strays} images beside the"):
+        read_inputs(
+            {"train": tmp_path / "other", "synthetic": tmp_path / "other"} | {name: tmp_path / "train"}, AuditOptions()
+        )
