@@ -167,7 +167,9 @@ def test_only_a_budget_without_steps_looks_at_the_clock(
     assert Budget(100, 100.0, is_reproducible).share(step, seconds) == share
 
 
-def test_the_minutes_end_training_early() -> None:
+def test_the_minutes_end_training_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On an idle core even so short a training goes past its best.
+    monkeypatch.setattr("synthgen.synthesizers.ctgan.monitor._PATIENCE", 10**6)
     model = fit(linked(), config(budget_steps=10**6, budget_minutes=0.01))
     assert 0 < model.history[-1]["step"] < 10**6
     assert model.history[-1]["seconds"] >= 0.6
