@@ -112,7 +112,8 @@ def _sentence(finding: Finding) -> str:
             )
         case "mode_coverage" if is_clearly_rarer(finding):
             of_class = f" of {detail['worst_class']}" if "worst_class" in detail else ""
-            return f"The kind{of_class} most clearly rarer: drawn {shown_number(finding.value, 'times')} as often."
+            often = shown_number(finding.value, "times")
+            return f"The kind{of_class} most clearly rarer: drawn {often} as often as it is real."
         case "identifier_replay":
             note = detail.get("note")
             numbered = name_list(detail.get("row_numbers", ()))

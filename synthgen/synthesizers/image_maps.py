@@ -25,10 +25,12 @@ from synthgen.synthesizers.image_files import FittedGan
 _SHARE = 0.3
 _BATCH = 8
 _FACTOR, _DEPTH, _WIDTH = 4, 4, 16
-# On a CPU. Hands of 64 px after 60 CPU s, median of three splits: Fréchet ratio 6 by maps, 20 by pixels, 845 images per
-# second against 93; blood cells of 128 px after 180: 3.9 and 13.4. Masks of 28 voxels after 60, two splits: 34 and 25
-# by maps, by voxels 90 and 278, 330 volumes per second against 23. By the number of axes.
-_LARGE: Mapping[int, int] = {2: 64**2, 3: 28**3}
+# On a CPU. Digits of 28 px after 40 CPU s, two splits: coverage .98 of that of real images by maps and .80 by pixels, a
+# classifier that learns from them is right .88 and .82 as often, the Fréchet ratio is 2.3 and 2.8. Hands of 64 px after
+# 60 CPU s, median of three splits: Fréchet ratio 6 by maps, 20 by pixels, 845 images per second against 93; blood cells
+# of 128 px after 180: 3.9 and 13.4. Masks of 28 voxels after 60, two splits: 34 and 25 by maps, by voxels 90 and 278,
+# 330 volumes per second against 23. By the number of axes.
+_LARGE: Mapping[int, int] = {2: 28**2, 3: 28**3}
 _LARGE_ON_GPU: Mapping[int, int] = {2: 128**2, 3: 64**3}
 # The edge of the smallest map that has something to double.
 _SMALLEST_MAP = 4

@@ -50,8 +50,8 @@ def groupings(first: Data, /, **others: Data) -> list[Grouping]:
         others: further parts by side ("holdout", "synthetic"), in the order of `Grouping.codes`.
 
     Raises:
-        NotApplicable: no protected column is declared, none is synthesised, or the images of a side carry none.
-        NotMeasurable: no group has `MIN_ROWS` rows.
+        NotApplicable: no protected column is declared, none is synthesised, or the synthetic images carry none.
+        NotMeasurable: no group has `MIN_ROWS` rows, or the held-out images carry no such attribute.
     """
     single = [_levels(first, others, name) for name in _protected(first)]
     pairs = [_crossed(first, second) for first, second in combinations(single, 2)]
@@ -97,8 +97,11 @@ def _texts(part: Data, side: str, name: str) -> Labels:
     if isinstance(part, ImageSet):
         known = {} if part.attributes is None else part.attributes.texts
         if name not in known:
-            hint = "; image-gan gives them one with conditioning: attributes" if side == "synthetic" else ""
-            raise NotApplicable(f"the {side} images carry no {name!r}{hint}")
+            if side != "synthetic":
+                raise NotMeasurable(f"the {side} images carry no {name!r}, so groups cannot be compared")
+            raise NotApplicable(
+                f"the synthetic images carry no {name!r}; image-gan gives them one with conditioning: attributes"
+            )
         return known[name]
     return np.where(pd.isna(found := texts(part.frame, name)), "missing", found).astype(str)
 

@@ -6,7 +6,7 @@ from synthgen.gan.architectures.attention import Attention
 from synthgen.gan.architectures.style import ModulatedConv
 from synthgen.gan.blocks import ConditionalNorm
 from synthgen.gan.networks import Discriminator, Generator, Phase
-from synthgen.gan.spec import NetworkSpec, halvings
+from synthgen.gan.spec import MapSpec, NetworkSpec, discriminator_ladder, generator_ladder, halvings
 
 SIZES = [(8, 8), (28, 28), (9, 9), (30, 17), (4, 4), (8, 12, 16), (7, 9, 8)]
 SPECS = [
@@ -46,6 +46,18 @@ def test_generator_and_discriminator_agree_on_the_shape(size, channels, architec
 )
 def test_each_axis_is_halved_until_it_is_small(size, smallest, strides, left):
     assert halvings(size, smallest) == (strides, left)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("size", [(4, 4), (7, 7), (7, 4), (8, 8), (16, 16), (4, 4, 4), (7, 7, 7)])
+def test_networks_of_small_maps_have_several_levels(architecture, size):
+    spec = tiny(size, 4, architecture, maps=MapSpec(tuple(4 * length for length in size), 1, 4, 4, 8))
+    assert generator_ladder(spec).strides
+    assert len(discriminator_ladder(spec).strides) >= 3
+    generator, codes = Generator(spec), torch.tensor([0, 2])
+    maps = generator(torch.zeros(2, generator.latent), codes)
+    assert maps.shape == (2, 4, *size)
+    assert Discriminator(spec)(maps, codes).shape == (2,)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
