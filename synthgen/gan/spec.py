@@ -33,9 +33,9 @@ class MapSpec:
     Attributes:
         size: pixels along each spatial axis of an image, (h, w) or (d, h, w).
         channels: of an image.
-        factor: pixels along each axis for one place of the map; even.
+        factor: pixels along each axis for one place of the map; a power of 2.
         depth: numbers at each place.
-        width: channels of the autoencoder at twice the map's size; twice as many at the map's.
+        width: channels of the autoencoder at half the size of the images; doubled at each further halving.
     """
 
     size: tuple[int, ...]
@@ -46,6 +46,11 @@ class MapSpec:
 
     def __str__(self) -> str:
         return f"{' x '.join(map(str, self.size))} px and {self.channels} channels"
+
+    @property
+    def halvings(self) -> int:
+        """From the images to the maps."""
+        return self.factor.bit_length() - 1
 
     @property
     def map_size(self) -> tuple[int, ...]:

@@ -23,14 +23,12 @@ from synthgen.synthesizers.image_files import FittedGan
 
 # Of the budget, for the autoencoder.
 _SHARE = 0.3
-_BATCH = 8
-_FACTOR, _DEPTH, _WIDTH = 4, 4, 16
-# On a CPU. Digits of 28 px after 40 CPU s, two splits: coverage .98 of that of real images by maps and .80 by pixels, a
-# classifier that learns from them is right .88 and .82 as often, the Fréchet ratio is 2.3 and 2.8. Hands of 64 px after
-# 60 CPU s, median of three splits: Fréchet ratio 6 by maps, 20 by pixels, 845 images per second against 93; blood cells
-# of 128 px after 180: 3.9 and 13.4. Masks of 28 voxels after 60, two splits: 34 and 25 by maps, by voxels 90 and 278,
-# 330 volumes per second against 23. By the number of axes.
-_LARGE: Mapping[int, int] = {2: 28**2, 3: 28**3}
+_BATCH = {2: 16, 3: 4}
+# Of the rate of the GAN.
+_RATE = 2
+_FACTOR, _DEPTH, _WIDTH = 4, 4, {2: 32, 3: 16}
+# On a CPU, by the number of axes; decision 0014. Smaller images come nearer in distance by pixels.
+_LARGE: Mapping[int, int] = {2: 32**2, 3: 28**3}
 _LARGE_ON_GPU: Mapping[int, int] = {2: 128**2, 3: 64**3}
 # The edge of the smallest map that has something to double.
 _SMALLEST_MAP = 4
@@ -86,7 +84,7 @@ def map_spec(train: ImageSet, config: ImageGanConfig, source: FittedGan | None) 
             f"augmentation names {', '.join(config.augmentation)}, but maps of an autoencoder take translation alone"
         )
         raise ConfigError(message, where="synthesizer.augmentation", hint="leave it out, or space: pixels")
-    return MapSpec(tuple(size), channels, _FACTOR, _DEPTH, _WIDTH)
+    return MapSpec(tuple(size), channels, _FACTOR, _DEPTH, _WIDTH[len(size)])
 
 
 def with_maps(
@@ -95,13 +93,14 @@ def with_maps(
     """The maps of the source's autoencoder, or of one that part of the budget trains, from its checkpoint on."""
     if source is not None and source.autoencoder is not None:
         return images.mapped(source.autoencoder, [], images.config)
-    steps, seconds, rest = _divided(images.config)
+    batch = _BATCH[len(spec.size)]
+    steps, seconds, rest = _divided(images.config, batch)
     device, folder = images.batches.codes.device, checkpoint and checkpoint / "autoencoder"
-    state = Descent.initial(partial(Autoencoder, spec), images.config.learning_rate, seed, device)
+    state = Descent.initial(partial(Autoencoder, spec), _RATE * images.config.learning_rate, seed, device)
     state.restore(folder, images.key)
     # One that is ready stays as it is, lest the GAN's maps change below it when a longer budget goes on.
     if not state.is_finished:
-        course = Course(_loss, "reconstruction_error", _BATCH, steps, seconds, unit="autoencoder step")
+        course = Course(_loss, "reconstruction_error", batch, steps, seconds, unit="autoencoder step")
         with suitable_threads(spec.size, device):
             state.follow(course, images.batches, folder, images.key)
     autoencoder = state.network.eval().requires_grad_(False)
@@ -139,7 +138,7 @@ def _loss(network: Autoencoder, images: Tensor, codes: Tensor, rng: torch.Genera
     return reconstruction_loss(network, images, rng)
 
 
-def _divided(config: ImageGanConfig) -> tuple[int | None, float, ImageGanConfig]:
+def _divided(config: ImageGanConfig, batch: int) -> tuple[int | None, float, ImageGanConfig]:
     """Steps (None without a limit) and seconds for the autoencoder, and the configuration with the rest."""
     rest: dict[str, float] = {"budget_minutes": config.budget_minutes * (1 - _SHARE)}
     limits = []
@@ -147,6 +146,6 @@ def _divided(config: ImageGanConfig) -> tuple[int | None, float, ImageGanConfig]
         limits.append(max(1, round(_SHARE * config.budget_steps)))
         rest["budget_steps"] = max(1, config.budget_steps - limits[-1])
     if config.budget_images:
-        limits.append(max(1, round(_SHARE * config.budget_images / _BATCH)))
-        rest["budget_images"] = max(1, config.budget_images - limits[-1] * _BATCH)
+        limits.append(max(1, round(_SHARE * config.budget_images / batch)))
+        rest["budget_images"] = max(1, config.budget_images - limits[-1] * batch)
     return min(limits, default=None), 60 * config.budget_minutes * _SHARE, config.model_copy(update=rest)
