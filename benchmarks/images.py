@@ -40,6 +40,7 @@ from synthgen.sources import read
 from synthgen.splitting import split
 from synthgen.stats import named_rng
 from synthgen.synthesizers import descent
+from synthgen.synthesizers.image_files import FittedGan
 from synthgen.synthesizers.image_gan import ImageGan
 
 # Path below the data folder, and the edge lengths to train at; None keeps the file's.
@@ -223,10 +224,15 @@ def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Dra
     facts = {
         "cpu_s": cpu_s,
         "images_per_s": gan.history[-1]["images"] / cpu_s,
-        "generator_parameters": parameters(fitted.generator),
+        "generator_parameters": parameters(fitted.generator) + decoder_parameters(fitted),
         "rollbacks": fitted.history[-1].get("rollbacks", sum("rollbacks" in tick for tick in fitted.history)),
     }
     return lambda labels, rng: gan.sample(len(labels), labels, rng), facts
+
+
+def decoder_parameters(fitted: FittedGan) -> int:
+    """Numbers of what makes images of maps; 0 where the generator makes them itself."""
+    return 0 if fitted.autoencoder is None else parameters(fitted.autoencoder.decoder)
 
 
 COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (
