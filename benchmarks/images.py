@@ -232,7 +232,9 @@ def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Dra
 
 def decoder_parameters(fitted: FittedGan) -> int:
     """Numbers of what makes images of maps; 0 where the generator makes them itself."""
-    return 0 if fitted.autoencoder is None else parameters(fitted.autoencoder.decoder)
+    if fitted.autoencoder is None:
+        return 0
+    return sum(value.numel() for name, value in fitted.autoencoder.named_parameters() if "decoder" in name)
 
 
 COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (

@@ -9,8 +9,7 @@ from synthgen.config import ArchitectureName
 # Halving stops at these edge lengths: 28 = 7 x 4 needs no padding, and the discriminator ends with 3 x 3 features.
 _GENERATOR_START = 7
 _DISCRIMINATOR_END = 4
-# Maps are small, and a network of a single level learns little of them. 28 px digits by 7 x 7 maps, 40 CPU s, two
-# splits: Fréchet ratio 2.9 with one level in each network, 2.3 with what follows here.
+# Maps are small, and a network of a single level learns little of them: decision 0014.
 _MAP_START = 4
 _FEWEST_MAP_LEVELS = 3
 _WIDEST = 256
@@ -20,7 +19,8 @@ _WIDEST = 256
 _DISCRIMINATOR_WIDTH = 2
 # Of volumes of 16 voxels, whose last level has 27 taps, twice as wide: 1.2x the images per second, distances as before.
 _COARSEST = {2: 4, 3: 2}
-_COARSEST_OF_MAPS = {2: 8, 3: 16}
+# A generator that doubles once has its numbers there.
+_COARSEST_OF_SMALL_MAPS = {2: 8, 3: 16}
 CLASS_FEATURES = 64
 
 Stride = tuple[int, ...]
@@ -35,7 +35,7 @@ class MapSpec:
         channels: of an image.
         factor: pixels along each axis for one place of the map; a power of 2.
         depth: numbers at each place.
-        width: channels of the autoencoder at half the size of the images; doubled at each further halving.
+        width: channels of the autoencoder's finest convolutions; doubled at each halving from there.
     """
 
     size: tuple[int, ...]
@@ -46,11 +46,6 @@ class MapSpec:
 
     def __str__(self) -> str:
         return f"{' x '.join(map(str, self.size))} px and {self.channels} channels"
-
-    @property
-    def halvings(self) -> int:
-        """From the images to the maps."""
-        return self.factor.bit_length() - 1
 
     @property
     def map_size(self) -> tuple[int, ...]:
@@ -115,10 +110,10 @@ class Ladder:
 
 def generator_ladder(spec: NetworkSpec) -> Ladder:
     """From the coarsest features to the image."""
-    smallest, coarsest = _GENERATOR_START, _COARSEST[2]
-    if spec.maps is not None:
-        smallest, coarsest = min(_MAP_START, -(-max(spec.size) // 2)), _COARSEST_OF_MAPS[spec.dim]
+    smallest = _GENERATOR_START if spec.maps is None else min(_MAP_START, -(-max(spec.size) // 2))
     strides, start = halvings(spec.size, smallest)
+    is_small_map = spec.maps is not None and len(strides) == 1
+    coarsest = _COARSEST_OF_SMALL_MAPS[spec.dim] if is_small_map else _COARSEST[2]
     widths = _doubled(spec.width, len(strides) + 1)[::-1]
     widths[0] = max(widths[0], coarsest * spec.width)
     sizes = [start]

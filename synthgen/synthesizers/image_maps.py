@@ -23,10 +23,10 @@ from synthgen.synthesizers.image_files import FittedGan
 
 # Of the budget, for the autoencoder.
 _SHARE = 0.3
-_BATCH = {2: 16, 3: 4}
+_BATCH = {2: 8, 3: 4}
 # Of the rate of the GAN.
-_RATE = 2
-_FACTOR, _DEPTH, _WIDTH = 4, 4, {2: 32, 3: 16}
+_RATE = {2: 1, 3: 2}
+_FACTOR, _DEPTH, _WIDTH = 4, 4, 16
 # On a CPU, by the number of axes; decision 0014. Smaller images come nearer in distance by pixels.
 _LARGE: Mapping[int, int] = {2: 32**2, 3: 28**3}
 _LARGE_ON_GPU: Mapping[int, int] = {2: 128**2, 3: 64**3}
@@ -84,7 +84,7 @@ def map_spec(train: ImageSet, config: ImageGanConfig, source: FittedGan | None) 
             f"augmentation names {', '.join(config.augmentation)}, but maps of an autoencoder take translation alone"
         )
         raise ConfigError(message, where="synthesizer.augmentation", hint="leave it out, or space: pixels")
-    return MapSpec(tuple(size), channels, _FACTOR, _DEPTH, _WIDTH[len(size)])
+    return MapSpec(tuple(size), channels, _FACTOR, _DEPTH, _WIDTH)
 
 
 def with_maps(
@@ -93,10 +93,10 @@ def with_maps(
     """The maps of the source's autoencoder, or of one that part of the budget trains, from its checkpoint on."""
     if source is not None and source.autoencoder is not None:
         return images.mapped(source.autoencoder, [], images.config)
-    batch = _BATCH[len(spec.size)]
+    batch, rate = _BATCH[len(spec.size)], _RATE[len(spec.size)] * images.config.learning_rate
     steps, seconds, rest = _divided(images.config, batch)
     device, folder = images.batches.codes.device, checkpoint and checkpoint / "autoencoder"
-    state = Descent.initial(partial(Autoencoder, spec), _RATE * images.config.learning_rate, seed, device)
+    state = Descent.initial(partial(Autoencoder, spec), rate, seed, device)
     state.restore(folder, images.key)
     # One that is ready stays as it is, lest the GAN's maps change below it when a longer budget goes on.
     if not state.is_finished:

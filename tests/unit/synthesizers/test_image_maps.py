@@ -107,7 +107,7 @@ def test_a_longer_training_keeps_the_autoencoder_of_the_shorter(tmp_path):
 
 
 def test_the_budget_is_shared():
-    for changes, expected in (({"budget_steps": 10}, [3, 7]), ({"budget_steps": None, "budget_images": 160}, [3, 14])):
+    for changes, expected in (({"budget_steps": 10}, [3, 7]), ({"budget_steps": None, "budget_images": 80}, [3, 7])):
         history = fitted(config(**changes)).history
         steps = [
             [tick["step"] for tick in history if name in tick][-1] for name in ("reconstruction_error", "accuracy")
