@@ -27,8 +27,8 @@ _BATCH = {2: 8, 3: 4}
 # Of the rate of the GAN.
 _RATE = {2: 1, 3: 2}
 _FACTOR, _DEPTH, _WIDTH = 4, 4, 16
-# On a CPU, by the number of axes; decision 0014. Smaller images come nearer in distance by pixels.
-_LARGE: Mapping[int, int] = {2: 32**2, 3: 28**3}
+# On a CPU, by the number of axes; decision 0014 says what maps do to smaller images.
+_LARGE: Mapping[int, int] = {2: 64**2, 3: 28**3}
 _LARGE_ON_GPU: Mapping[int, int] = {2: 128**2, 3: 64**3}
 # The edge of the smallest map that has something to double.
 _SMALLEST_MAP = 4

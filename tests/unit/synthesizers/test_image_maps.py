@@ -159,10 +159,10 @@ def test_a_damaged_autoencoder_is_refused(tmp_path, harm):
 @pytest.mark.parametrize(
     ("shape", "changes", "is_latent"),
     [
-        ((1, 32, 32), {}, True),
-        ((1, 31, 32), {}, False),
-        ((1, 32, 32), {"augmentation": ["contrast"]}, False),
-        ((1, 32, 32), {"augmentation": ["translation"]}, True),
+        ((1, 64, 64), {}, True),
+        ((1, 63, 64), {}, False),
+        ((1, 64, 64), {"augmentation": ["contrast"]}, False),
+        ((1, 64, 64), {"augmentation": ["translation"]}, True),
         ((1, 512, 8), {}, False),
         ((1, 28, 28, 28), {}, True),
         ((1, 27, 28, 28), {}, False),
