@@ -56,7 +56,13 @@ def picture_of(dataset: str, edge: int | None, seconds: float) -> Image.Image:
 def laid_out(classes: Sequence[ClassPictures]) -> Image.Image:
     """A row for each class: real, synthetic, nearest real."""
     rows = [[_pixels(strip.uri) for strip in pictures.strips] for pictures in classes]
-    joined = np.concatenate([_padded(np.concatenate([_padded(strip, 1) for strip in row], 1), 0) for row in rows])
+    lines = [_padded(np.concatenate([_padded(strip, 1) for strip in row], 1), 0) for row in rows]
+    # A class of few images has a shorter row.
+    widest = max(line.shape[1] for line in lines)
+    blank = [(0, 0)] * (lines[0].ndim - 2)
+    joined = np.concatenate(
+        [np.pad(line, [(0, 0), (0, widest - line.shape[1]), *blank], constant_values=255) for line in lines]
+    )
     zoom = -(-LEAST_PX // joined.shape[1])
     return Image.fromarray(joined.repeat(zoom, 0).repeat(zoom, 1))
 
