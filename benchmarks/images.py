@@ -61,6 +61,18 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
         "discriminator_steps": 2,
         "space": "pixels",
     },
+    # The settings of Gulrajani 2017, arXiv:1704.00028, without our averaging and augmentation.
+    "wgan-gp-as-published": {
+        "architecture": "dcgan",
+        "loss": "wasserstein",
+        "penalty": "gp",
+        "discriminator_steps": 5,
+        "learning_rate": 1e-4,
+        "batch_size": 64,
+        "ema_halflife_images": 1,
+        "augmentation": (),
+        "space": "pixels",
+    },
     **{loss: {"loss": loss} for loss in LOSSES if loss != "relativistic"},
     **{name: {"architecture": name} for name in ARCHITECTURES if name != "dcgan"},
     "pixels": {"space": "pixels"},

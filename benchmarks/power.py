@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="all unless given")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     names = arguments.names or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):
         parser.error(f"unknown experiments {sorted(unknown)}; known: {', '.join(EXPERIMENTS)}")

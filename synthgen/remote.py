@@ -7,7 +7,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,11 @@ def is_elsewhere(place: str | Path) -> bool:
     return is_address(place) and address_of(place).partition(":")[0] not in _HERE
 
 
-def local_copy(place: str | Path, cache: Path) -> Path:
+def local_copy(place: str | Path, cache: Path, only: Collection[str] | None = None) -> Path:
     """The path itself, also for `file://`; for another address a copy in `cache`, fetched when what lies there is new.
+
+    Args:
+        only: of a folder these files, by their paths below it.
 
     Raises:
         DataError: the protocol is not known, or nothing can be read there.
@@ -65,7 +68,8 @@ def local_copy(place: str | Path, cache: Path) -> Path:
         if not is_elsewhere(address):
             return Path(path)
         # Its tag or time and size: what changes with the content, without reading it.
-        listed = {name: _version(files, name) for name in sorted(files.find(path))}
+        found = [name for name in sorted(files.find(path)) if only is None or _below(name, path) in only]
+        listed = {name: _version(files, name) for name in found}
         digest = hashlib.sha256(repr((address, listed)).encode()).hexdigest()[:24]
         target = cache / digest / PurePosixPath(path).name
         cache.mkdir(parents=True, exist_ok=True)
@@ -73,6 +77,10 @@ def local_copy(place: str | Path, cache: Path) -> Path:
             if not target.exists():
                 _fetch(files, path, list(listed), target)
     return target
+
+
+def _below(name: str, path: str) -> str:
+    return PurePosixPath(name).relative_to(path).as_posix()
 
 
 def _version(files: "AbstractFileSystem", name: str) -> str:
@@ -85,8 +93,7 @@ def _fetch(files: "AbstractFileSystem", path: str, names: list[str], target: Pat
     partial = target.parent.with_name(f"{target.parent.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for name in names:
-        inside = PurePosixPath(name).relative_to(path) if name != path else PurePosixPath()
-        local = partial / target.name / inside
+        local = partial / target.name / _below(name, path)
         local.parent.mkdir(parents=True, exist_ok=True)
         files.get_file(name, str(local))
     partial.rename(target.parent)

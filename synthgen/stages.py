@@ -23,10 +23,11 @@ from synthgen.findings import Finding, NotMeasured
 from synthgen.gates import rules_of
 from synthgen.metrics import Modality
 from synthgen.notifying import notify, reason_of
-from synthgen.remote import is_address, local_copy, require_address
+from synthgen.remote import is_address, require_address
 from synthgen.runs import Run
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
 from synthgen.sources import read
+from synthgen.sources.layouts import MANIFEST_SUFFIXES, local_source
 from synthgen.splitting import split, split_problems
 from synthgen.stats import named_rng
 from synthgen.synthesizers import PICTURES, Synthesizer, create, load_synthesizer
@@ -45,7 +46,7 @@ def with_local_source(config: RunConfig, cache: Path) -> RunConfig:
     """The config with its source on this machine: what lies behind an address is read through a copy in `cache`."""
     if isinstance(config.source, BuiltinSource) or not is_address(config.source.path):
         return config
-    path = str(local_copy(config.source.path, cache))
+    path = str(local_source(config.source.path, cache))
     return config.model_copy(update={"source": config.source.model_copy(update={"path": path})})
 
 
@@ -71,7 +72,7 @@ def _source_inputs(config: RunConfig) -> dict[str, Any]:
         inputs["seed"] = config.seed
     path = Path(source.path)
     # A manifest of images speaks of the files around it.
-    whole = path.parent if source.kind == "images" and path.suffix in (".csv", ".parquet") else path
+    whole = path.parent if source.kind == "images" and path.suffix in MANIFEST_SUFFIXES else path
     return {**inputs, "content": sha256_path(whole) if whole.exists() else "absent", "file": path.name}
 
 

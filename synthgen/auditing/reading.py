@@ -13,10 +13,10 @@ from synthgen.config import AuditOptions
 from synthgen.datasets import Data, Table
 from synthgen.errors import DataError, UsageError
 from synthgen.findings import Problem
-from synthgen.remote import address_of, is_elsewhere, local_copy, read_text, shown
+from synthgen.remote import address_of, is_elsewhere, read_text, shown
 from synthgen.sources import coerce_like
 from synthgen.sources.frames import read_frame_with_problems
-from synthgen.sources.layouts import path_column_of
+from synthgen.sources.layouts import local_source, path_column_of
 from synthgen.splitting import shared_groups
 from synthgen.stats import named_rng
 from synthgen.workspace import Workspace
@@ -68,7 +68,7 @@ def read_inputs(items: Mapping[str, Input], options: AuditOptions, downloads: Pa
 def _local(item: Input, name: str, downloads: Path | None) -> Input:
     if isinstance(item, pd.DataFrame):
         return item
-    path = local_copy(item, downloads or Workspace.at().downloads)
+    path = local_source(item, downloads or Workspace.at().downloads)
     own, other = ("synthetic", "real") if name == "synthetic" else ("real", "synthetic")
     if strays := _counted(path, item, other):
         message = f"{name} {shown(item)!r} holds {strays:,} {other} images beside the {own} ones"

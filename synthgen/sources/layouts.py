@@ -8,6 +8,7 @@ import pandas as pd
 
 from synthgen.config import ImageSource
 from synthgen.errors import DataError
+from synthgen.remote import address_of, is_elsewhere, local_copy
 from synthgen.sources.frames import read_frame
 from synthgen.sources.header import require_column
 from synthgen.splitting import PART_NAMES, standard_parts
@@ -15,6 +16,7 @@ from synthgen.splitting import PART_NAMES, standard_parts
 # Files that stand beside images and are none.
 BESIDE = {".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".db", ".ini", ".html", ".pdf"}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".nii", ".nii.gz")
+MANIFEST_SUFFIXES = (".csv", ".parquet")
 # Of an attribute. More are learned from too few images each.
 MOST_LEVELS = 64
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
@@ -95,16 +97,37 @@ def check_inside(path: Path, root: Path, name: str) -> None:
         )
 
 
+def local_source(place: str | Path, cache: Path) -> Path:
+    """As `remote.local_copy`; a manifest comes with the image files that it lists."""
+    copy = local_copy(place, cache)
+    if not is_elsewhere(place) or copy.suffix.lower() not in MANIFEST_SUFFIXES:
+        return copy
+    frame = read_frame(copy)
+    columns = [frame[name].dropna() for name in frame.columns if _names_images(frame[name])]
+    if not columns:
+        return copy
+    folder, _, name = address_of(place).rpartition("/")
+    listed = {PurePosixPath(str(value)).as_posix() for column in columns for value in column}
+    return local_copy(folder, cache, only={name, *listed}) / name
+
+
 def path_column_of(frame: pd.DataFrame, manifest: Path) -> str | None:
     """The first column that names image files below the manifest's folder; None where there is none: it is a table."""
     return next((str(name) for name in frame.columns if _holds_image_paths(frame[name], manifest)), None)
 
 
 def _holds_image_paths(column: pd.Series, manifest: Path) -> bool:
-    texts = [str(value) for value in column.dropna().head(20)]
     # One that is there makes it a manifest: those that are not are then refused by their rows.
-    named = all(text.lower().endswith(IMAGE_SUFFIXES) for text in texts)
-    return named and any(_is_file(manifest.parent / text) for text in texts)
+    return _names_images(column) and any(_is_file(manifest.parent / text) for text in _first_texts(column))
+
+
+def _names_images(column: pd.Series) -> bool:
+    texts = _first_texts(column)
+    return bool(texts) and all(text.lower().endswith(IMAGE_SUFFIXES) for text in texts)
+
+
+def _first_texts(column: pd.Series) -> list[str]:
+    return [str(value) for value in column.dropna().head(20)]
 
 
 def _is_file(path: Path) -> bool:

@@ -10,6 +10,8 @@ from power import EXPERIMENTS, RESULTS, as_demanded, trial, trials
 SEEDS = 100
 # Four seconds and more each; of images, tests/unit/metrics/images has a short form.
 LONG = {"independent-8000", *(name for name, experiment in EXPERIMENTS.items() if experiment.modality == "images")}
+# Not reached, as docs/power.md shows: one real scan in twelve has a twin, beside which 5 % of copies often stay open.
+MISSED = {"mednist-few"}
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -21,7 +23,13 @@ def test_the_audit_says_what_it_must(name, seed):
 
 @pytest.mark.power
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(raises=AssertionError, strict=True)) if name in MISSED else name
+        for name in EXPERIMENTS
+    ],
+)
 def test_over_many_seeds_the_audit_is_right_as_often_as_demanded(name):
     lines = trials(name, range(SEEDS), RESULTS)
     assert sum(map(as_demanded, lines)) >= EXPERIMENTS[name].demanded * SEEDS

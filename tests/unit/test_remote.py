@@ -8,6 +8,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipelines.cli import _answer
 from synthgen.config_reading import load_config, parse_config
@@ -62,6 +63,26 @@ def test_a_source_behind_an_address_is_read_as_the_file_itself(
         config = parse_config({"source": {"kind": "table", "path": str(place), "label": "label"}})
         keys.append(ingest(config, Workspace(tmp_path / f"space{number}")).key)
     assert keys[0] == keys[1] == keys[2]
+
+
+def test_a_manifest_behind_an_address_is_read_with_the_images_that_it_lists(
+    tmp_path: Path, memory: fsspec.AbstractFileSystem
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    paths = [f"./{number}.png" for number in range(40)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / path)
+    labels = np.where(np.arange(40) % 2, "a", "b")
+    pd.DataFrame({"path": paths, "label": labels}).to_csv(folder / "list.csv", index=False)
+    send(folder, "memory://bucket/scans")
+    config = {"synthesizer": {"kind": "image-gan"}}
+    here, there = (
+        ingest(parse_config({**config, "source": {"kind": "images", "path": place}}), Workspace(tmp_path / "space")).key
+        for place in (str(folder / "list.csv"), "memory://bucket/scans/list.csv")
+    )
+    assert here == there
 
 
 def test_what_is_new_behind_an_address_is_seen_and_what_is_not_is_not_fetched_again(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from synthgen.findings import Verdict
 from synthgen.gates import judge, rules_for
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.fairness.representation import representation_ratio
+from synthgen.remote import send
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -181,6 +183,25 @@ def test_images_of_a_model_that_was_told_nothing_have_an_empty_column(files: dic
     )
     [problem] = opened({**files, "synthetic": tmp_path / "index.parquet"}, protected=["sex"]).problems
     assert "synthetic has no column 'sex'" in problem.message
+
+
+def test_a_manifest_behind_an_address_brings_the_images_that_it_lists_and_no_other_file(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    elsewhere = fsspec.filesystem("memory")
+    send(files["train"].parent, "memory://scans/2024")
+    try:
+        places = {name: f"memory://scans/2024/{path.name}" for name, path in files.items()}
+        inputs = read_inputs(places, parse_audit_options({"protected": ["sex"]}), downloads=tmp_path)
+    finally:
+        elsewhere.store.clear()
+    expected = opened(files, protected=["sex"])
+    for name in files:
+        assert getattr(inputs, name).fingerprint() == getattr(expected, name).fingerprint()
+    fetched = [
+        {path.relative_to(folder).parts[0] for path in folder.rglob("*.png")} for folder in tmp_path.glob("*/2024")
+    ]
+    assert sorted(fetched, key=min) == [{"holdout"}, {"synthetic"}, {"train"}]
 
 
 def test_a_file_that_is_not_there_is_named_by_its_row_and_a_table_may_name_its_column(files: dict[str, Path]) -> None:
