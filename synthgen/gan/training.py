@@ -131,7 +131,10 @@ def budget_share(state: TrainingState, config: ImageGanConfig) -> float:
 
 
 def trains_in_bfloat16(device: torch.device, dim: int) -> bool:
-    """Whether bfloat16 is computed in hardware, and rightly: emulated on a CPU it is 11 times slower than float32.
+    """Whether bfloat16 is faster in this hardware, and computed rightly.
+
+    On a CPU by matrix tiles (AMX) alone: emulated it is 11 times slower than float32, by AVX-512 on a Xeon a matrix
+    product takes 1.5 and a step of the GAN 1.2 to 1.5 times as long.
 
     Args:
         dim: spatial axes. On a CPU volumes take float32: oneDNN's bfloat16 gradients of small 3-D convolutions read
@@ -141,7 +144,7 @@ def trains_in_bfloat16(device: torch.device, dim: int) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older torch cannot tell: then float32.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return dim == 2 and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return dim == 2 and bool(capabilities.get("amx_bf16"))
 
 
 @contextmanager

@@ -247,7 +247,9 @@ def test_small_images_train_on_one_thread_others_leave_a_core_free(size, expecte
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("dim", "is_short"), [(2, True), (3, False)])
-def test_on_a_cpu_only_planes_are_trained_in_bfloat16(monkeypatch, dim, is_short):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+@pytest.mark.parametrize(
+    ("has", "dim", "is_short"), [("amx_bf16", 2, True), ("amx_bf16", 3, False), ("avx512_bf16", 2, False)]
+)
+def test_on_a_cpu_only_planes_are_trained_in_bfloat16_and_only_by_matrix_tiles(monkeypatch, has, dim, is_short):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True}, raising=False)
     assert trains_in_bfloat16(CPU, dim) == is_short
