@@ -40,7 +40,8 @@ CASES: Mapping[str, tuple[str, int | None, Mapping[str, int] | int | None]] = {
     "wbc_tecom": ("wbc_tecom", 32, None),
     "sign_digits64-10": ("sign_digits64", 32, 10),
     "sign_digits64-50": ("sign_digits64", 32, 50),
-    "adrenalmnist3d": ("adrenalmnist3d", 16, None),
+    "adrenalmnist3d-16": ("adrenalmnist3d", 16, None),
+    "adrenalmnist3d-28": ("adrenalmnist3d", 28, None),
 }
 SEEDS = range(5)
 # The arms of the metric, and the curated images as the plan would keep them.

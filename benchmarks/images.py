@@ -78,6 +78,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "pixels": {"space": "pixels"},
     "latent": {"space": "latent"},
 }
+PEERS = ("monai-naive", "dcgan-wgan-gp", "wgan-gp-as-published")
 METRICS = ("frechet_ratio", "class_agreement", "coverage", "near_copies")
 MOST_IMAGES = 5_000
 
@@ -261,16 +262,49 @@ COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Print one table for each dataset, size and budget."""
+    """Print one table for each dataset, size and budget, and one of `ours` over its peers."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for line in lines:
         groups.setdefault((line["dataset"], line["px"], line["seconds"]), []).append(line)
-    for (dataset, edge, seconds), group in groups.items():
-        print(f"\n{dataset}{f', {edge} px' if edge else ''}, {seconds:g} CPU s\n")
+    for key, group in groups.items():
+        print(f"\n{heading(*key)}\n")
         print(f"| arm | seeds | {' | '.join(name for name, _ in COLUMNS)} | worst class | generator |")
         print("|" + "---|" * (len(COLUMNS) + 4))
         for arm in dict.fromkeys(line["arm"] for line in group):
             print(row_of(arm, [line for line in group if line["arm"] == arm]))
+    print(f"\n| `ours` over | {' | '.join(f'`{peer}`, distance' for peer in PEERS)} | `{PEERS[0]}`, images/s |")
+    print("|" + "---|" * (len(PEERS) + 2))
+    for key, group in groups.items():
+        arms = {arm: {line["seed"]: line for line in group if line["arm"] == arm} for arm in ("ours", *PEERS)}
+        if arms["ours"]:
+            cells = [quotients(arms["ours"], arms[peer], frechet) for peer in PEERS]
+            cells.append(quotients(arms["ours"], arms[PEERS[0]], lambda line: line["images_per_s"]))
+            print(f"| {heading(*key)} | {' | '.join(cells)} |")
+
+
+def heading(dataset: str, edge: int | None, seconds: float) -> str:
+    """What lines of one table have in common."""
+    unit = "voxels" if dataset == "adrenalmnist3d" else "px"
+    return f"{dataset}{f', {edge} {unit}' if edge else ''}, {seconds:g} CPU s"
+
+
+def frechet(line: Mapping[str, Any]) -> float:
+    """Distance of the worst class over that of real images."""
+    return float(line["frechet_ratio"]["value"])
+
+
+def quotients(
+    ours: Mapping[int, Mapping[str, Any]],
+    peer: Mapping[int, Mapping[str, Any]],
+    number: Callable[[Mapping[str, Any]], float],
+) -> str:
+    """Median over median, and each split's, of the splits that both were trained on."""
+    splits = sorted(set(ours) & set(peer))
+    if not splits:
+        return "–"
+    of_ours, of_peer = ([number(lines[seed]) for seed in splits] for lines in (ours, peer))
+    each = ", ".join(f"{mine / other:.2f}" for mine, other in zip(of_ours, of_peer, strict=True))
+    return f"{statistics.median(of_ours) / statistics.median(of_peer):.2f} ({each})"
 
 
 def row_of(arm: str, lines: Sequence[Mapping[str, Any]]) -> str:

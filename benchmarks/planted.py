@@ -102,6 +102,13 @@ def few_values(n: int, rng: np.random.Generator) -> Table:
     return Table(frame, Schema({"x": "integer", "y": "integer", "ill": "categorical"}, "ill"))
 
 
+def priced(n: int, rng: np.random.Generator) -> Table:
+    """Prices in words, which an audit takes for ids: nearly every row has one of its own, some recur by chance."""
+    frame = pd.DataFrame({"price": [f"$ {price / 100:.2f}" for price in rng.integers(0, 100_000, n)]})
+    schema = Schema({"price": "id", "x": "numeric"}, None, guessed_ids=("price",))
+    return Table(frame.assign(x=rng.normal(size=n)), schema)
+
+
 # Training rows that leak.
 
 
@@ -170,6 +177,16 @@ def copied(rng: np.random.Generator) -> Sides:
     return Sides(train, people(ROWS, rng), train)
 
 
+def identified(population: Population, share: float) -> Plant:
+    """Independent samples with their ids, that share of the synthetic ones those of training rows."""
+
+    def plant(rng: np.random.Generator) -> Sides:
+        train, fresh = population(ROWS, rng), population(ROWS, rng)
+        return Sides(train, population(ROWS, rng), leaking(fresh, train, share, exactly, rng))
+
+    return plant
+
+
 def swapped(rng: np.random.Generator) -> Sides:
     """Synthetic rows that copy the holdout."""
     train = people(ROWS, rng)
@@ -232,6 +249,16 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "5 % replay of the rarest rows", replayed(people, 0.05, rarest), {"membership_rare": Outcome.FAIL}
     ),
     "names": Experiment("three names like O'Brien, copied", three_names, {"identifier_replay": Outcome.FAIL}),
+    "names-fresh": Experiment(
+        "independent real sample, with names", identified(people, 0.0), {"identifier_replay": Outcome.NO_FAIL}, HONEST
+    ),
+    "guessed": Experiment(
+        "the same, prices that were taken for ids", identified(priced, 0.0), {"identifier_replay": Outcome.NO_FAIL},
+        HONEST,
+    ),
+    "guessed-5%": Experiment(
+        "5 % replay, prices that were taken for ids", identified(priced, 0.05), {"identifier_replay": Outcome.FAIL}
+    ),
     "holdout-50": Experiment(
         "holdout of 50 rows, 1 % exact replay", replayed(people, 0.01, holdout=50),
         dict.fromkeys(ROW_ATTACKS, Outcome.INCONCLUSIVE),

@@ -194,7 +194,8 @@ def document(results: Mapping[str, Sequence[Trial]]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
         *_found_rows(measured), "",
         "## What must not be accused", "",
-        "A false alarm is a FAIL; any of them is what a person meets who audits honest rows.", "",
+        "A false alarm is a FAIL; any of them is what a person meets who audits honest rows. Three zeros: no rule",
+        "applies.", "",
         f"| given | metric | {SAID} | false alarms, % | allowed, % | CPU s |",
         "|---|---|---|---|---|---|---|---|", *_honest_rows(measured), "",
         "## What must be left open, or turn its sign", "",
@@ -248,7 +249,7 @@ def _honest_rows(measured: Measured) -> Iterable[str]:
         metrics = _of(experiment, Outcome.NO_FAIL)
         for metric in metrics:
             seen = _verdicts(lines, metric)
-            if set(seen) - {DOES_NOT_APPLY}:
+            if set(seen) - {DOES_NOT_APPLY} or len(metrics) == 1:
                 verdicts = " | ".join(str(seen[verdict.value]) for verdict in VERDICTS)
                 rate = _rate(seen[Verdict.FAIL.value], len(lines))
                 yield f"| {experiment.title} | `{metric}` | {verdicts} | {rate} | | |"

@@ -1,25 +1,26 @@
 """`synthgen sample`: more rows from a trained model."""
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from synthgen.datasets import Data, Labels, Table
+from synthgen.datasets import Labels
 from synthgen.errors import UsageError
-from synthgen.exporters import EXPORTERS
-from synthgen.exporters.parts import Part
-from synthgen.registry.versions import fetched, find_version, is_model_name
-from synthgen.runs import find_model
+from synthgen.exporters import write_sample
+from synthgen.files import read_json, sha256_path
+from synthgen.findings import Verdict
+from synthgen.registry.versions import Version, fetched, find_version, is_model_name
+from synthgen.runs import Run, find_model
 from synthgen.shards import Spread, Wanted, drawn, in_turn
 from synthgen.stats import named_rng
 from synthgen.synthesizers import ConditionalSynthesizer, load_synthesizer, whole_model
 from synthgen.workspace import Workspace
 
-_FORMAT_OF_SUFFIX = {".parquet": "parquet", ".csv": "csv", ".npz": "npz", "": "folder"}
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Request:
 
 
 def draw(workspace: Workspace, model: str, request: Request, *, target: Path, spread: Spread = in_turn) -> int:
-    """Write rows drawn from the model to `target`; how many.
+    """Write rows drawn from the model to `target`, with the run and model that they come from; how many.
 
     Raises:
+        ConfigError: the format cannot hold the images.
         UsageError: neither rows nor per_class is given, the target exists, or its suffix does not fit the data.
         ModelError: the model does not reach the values that are asked for.
     """
@@ -50,7 +52,7 @@ def draw(workspace: Workspace, model: str, request: Request, *, target: Path, sp
     wanted = Wanted(count, labels, _values(request.where))
     target.absolute().parent.mkdir(parents=True, exist_ok=True)
     with (
-        _model_folder(workspace, model) as folder,
+        _opened(workspace, model) as (folder, version),
         # Beside the target, so that workers of another machine that see the one see the other.
         tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".synthgen-") as scratch,
     ):
@@ -60,7 +62,7 @@ def draw(workspace: Workspace, model: str, request: Request, *, target: Path, sp
         rng = named_rng(request.seed, "sample/command")
         with whole_model(folder):
             data = drawn(folder, wanted, rng, scratch=Path(scratch), spread=spread)
-        _write(data, target, model)
+        write_sample(target, data, facts=_facts(folder, version, request.seed))
     return count
 
 
@@ -75,10 +77,46 @@ def _values(where: Sequence[str]) -> dict[str, object]:
     return values
 
 
-def _model_folder(workspace: Workspace, model: str) -> AbstractContextManager[Path]:
+@contextmanager
+def _opened(workspace: Workspace, model: str) -> Iterator[tuple[Path, Version | None]]:
+    """The model's folder, and its version where it is registered."""
     if is_model_name(model) and not Path(model).exists():
-        return fetched(workspace, find_version(workspace, model))
-    return nullcontext(find_model(workspace, model))
+        version = find_version(workspace, model)
+        with fetched(workspace, version) as folder:
+            yield folder, version
+        return
+    yield find_model(workspace, model), None
+
+
+def _facts(folder: Path, version: Version | None, seed: int) -> dict[str, object]:
+    """What a manifest says of rows that nobody has judged: as that of an emitted dataset, and the model and seed."""
+    unjudged = {"verdict": str(Verdict.NOT_AUDITED), "passed": False, "forced": False}
+    return {**(_of_folder(folder) if version is None else _of_version(version)), **unjudged, "seed": seed}
+
+
+def _of_version(version: Version) -> dict[str, object]:
+    known = {name: version.tags.get(name) for name in ("run_id", "data_sha256", "synthesizer")}
+    return {**known, "run_id": known["run_id"] or _UNKNOWN, "name": version.name, "model": version.text}
+
+
+def _of_folder(folder: Path) -> dict[str, object]:
+    record = Run(folder.parent).record()
+    kind = record.get("model") or _kind(folder)
+    # A model that lies by itself is told from others by its hash.
+    model = kind if record else f"{kind} of SHA-256 {sha256_path(folder)}"
+    return {
+        "run_id": record.get("run_id", _UNKNOWN),
+        "name": record.get("name", folder.name),
+        "model": model,
+        "synthesizer": kind,
+        "data_sha256": record.get("data_sha256"),
+        "differential_privacy": record.get("differential_privacy"),
+    }
+
+
+def _kind(folder: Path) -> str:
+    inner = folder / "inner"  # what constraints are laid around
+    return str(read_json((inner if inner.exists() else folder) / "synthesizer.json")["kind"])
 
 
 def _labels(per_class: Sequence[str]) -> Labels | None:
@@ -91,19 +129,3 @@ def _labels(per_class: Sequence[str]) -> Labels | None:
             raise UsageError(f"--per-class {item!r} must read LABEL=N, for example --per-class yes=100")
         counts[name] = int(count)
     return np.repeat(np.array(list(counts), dtype=np.str_), list(counts.values()))
-
-
-def _write(data: Data, target: Path, model: str) -> None:
-    modality = "table" if isinstance(data, Table) else "images"
-    known = {suffix: name for suffix, name in _FORMAT_OF_SUFFIX.items() if EXPORTERS[name].modality == modality}
-    if target.suffix not in known:
-        allowed = " or ".join(suffix or "a folder (no suffix)" for suffix in known)
-        raise UsageError(f"{target.name!r} does not say how to write {modality}; allowed: {allowed}", where=str(target))
-    part = Part("synthetic", data, np.ones(len(data), dtype=bool), model)
-    # Beside the target, so that the last step is one rename on one file system.
-    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".synthgen-") as scratch:
-        EXPORTERS[known[target.suffix]].write([part], Path(scratch))
-        files = list(Path(scratch).iterdir())
-        whole = Path(scratch) if target.suffix == "" else files[0]
-        whole.rename(target)
-        Path(scratch).mkdir(exist_ok=True)

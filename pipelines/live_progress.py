@@ -13,7 +13,9 @@ from prefect.exceptions import PrefectException
 from synthgen.progress import Tick
 
 # Where each stage begins, in percent of the time that a table of some thousand rows takes.
-_BEGINS: Mapping[str, float] = {"ingest": 0, "split": 3, "fit": 5, "sample": 65, "curate": 70, "evaluate": 75}
+_BEGINS: Mapping[str, float] = {
+    "ingest": 0, "split": 3, "fit": 5, "sample": 65, "curate": 70, "evaluate": 75, "control": 95,
+}  # fmt: skip
 _FIT_SPAN = 60.0
 # A request takes some 30 ms; a person looks less often than that.
 _EVERY_S = 5.0

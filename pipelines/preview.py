@@ -26,11 +26,13 @@ from synthgen.files import read_json
 from synthgen.findings import Problem, Rule
 from synthgen.gates import rules_of
 from synthgen.metrics import Modality
+from synthgen.remote import is_address
 from synthgen.sources import read
 from synthgen.splitting import split, split_problems
 from synthgen.stages import ingest, modality_of, split_data, with_local_source
 from synthgen.stats import named_rng
 from synthgen.synthesizers import create
+from synthgen.synthesizers.origin import located
 from synthgen.workspace import Workspace
 
 _MARKS = {"error": "[red]✗[/red]", "warning": "[yellow]![/yellow]", "info": "[dim]·[/dim]"}
@@ -56,15 +58,22 @@ class Plan:
         return {**asdict(self), "gates": [{**asdict(rule), "text": rule.text} for rule in self.gates]}
 
 
-def look(config: RunConfig) -> Plan:
-    """Read and split the data and lay out the run; raises what a run would raise before training."""
+def look(config: RunConfig, workspace: Workspace | None = None) -> Plan:
+    """Read and split the data and lay out the run; raises what a run would raise before training.
+
+    Args:
+        workspace: where the run that `init_from` may name lies; None: as `Workspace.at` finds it.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         source = with_local_source(config, Path(scratch)).source
         ingested = read(source, seed=config.seed, split_column=config.split.column)
-    splits = split(ingested, config.split, named_rng(config.seed, "split"))
-    require_free_mark(splits.train)
+        # A model behind an address is not kept: nothing is to be written.
+        is_far = is_address(getattr(config.synthesizer, "init_from", None) or "")
+        synthesizer = located(config.synthesizer, Workspace(Path(scratch)) if is_far else workspace or Workspace.at())
+        splits = split(ingested, config.split, named_rng(config.seed, "split"))
+        require_free_mark(splits.train)
+        create(synthesizer, splits.train)
     modality = modality_of(splits.train)
-    create(config.synthesizer, splits.train)
     chosen_formats(config.export.formats, splits.train)
     found = [Problem(**{str(key): value for key, value in item.items()}) for item in ingested.problems]  # type: ignore[arg-type]  # JSON of a Problem
     return Plan(
@@ -139,10 +148,12 @@ def _classes(config: RunConfig, splits: Splits) -> dict[str, dict[str, int]]:
 
 
 def _training(config: RunConfig) -> str:
-    steps = getattr(config.synthesizer, "budget_steps", None)
-    minutes = getattr(config.synthesizer, "budget_minutes", None)
-    if steps:
-        return f"{steps:,} steps"
+    steps, images, minutes = (
+        getattr(config.synthesizer, f"budget_{unit}", None) for unit in ("steps", "images", "minutes")
+    )
+    # As the training counts: minutes end it only where nothing else does.
+    if counts := [f"{count:,} {unit}" for count, unit in ((steps, "steps"), (images, "images")) if count]:
+        return " or ".join(counts)
     if not minutes:
         return "none"
     return f"at most {minutes:g} minutes" if minutes >= 2 else f"at most {60 * minutes:.0f} seconds"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from synthgen import changes, concluding, stages, tracking
+from synthgen import changes, classical, concluding, stages, tracking
 from synthgen.approval import decision_on
 from synthgen.config import NotifyEvent, RunConfig
 from synthgen.config_reading import load_config
@@ -192,6 +192,7 @@ def _concluded(going: _Going, artifacts: Mapping[str, Ref], started: float) -> O
     split, synthetic = artifacts["split"], artifacts["curate"]
     report = call(concluding.judge_run, config, run, split, synthetic, artifacts["evaluate"])
     report = replace(report, drift=changes.read_drift(artifacts["drift"]) if "drift" in artifacts else None)
+    report = replace(report, control=classical.read_control(artifacts["control"]) if "control" in artifacts else None)
     may_emit = concluding.may_emit(config, report.verdict, force=going.force)
     waits = config.approval == "required" and decision is None and may_emit
     rejected = decision is not None and decision.decision == "rejected"
@@ -262,9 +263,11 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller,
     candidates = call(stages.sample, config, workspace, splits, model, spread)
     synthetic = call(stages.curate_candidates, config, workspace, splits, model, candidates, canaries)
     rows = load_data(synthetic.directory / "synthetic")
-    run.update(synthetic_sha256=rows.fingerprint(), synthetic_rows=len(rows))
+    run.update(synthetic_sha256=rows.data_sha256(), synthetic_rows=len(rows))
     evaluation = call(stages.evaluate, config, workspace, splits, synthetic, spread, model)
-    refs = (data, splits, drift, canaries, model, candidates, synthetic, evaluation)
+    is_compared = classical.has_control(config.modality, config.evaluation.profile)
+    control = call(classical.cart_control, config, workspace, splits, synthetic) if is_compared else None
+    refs = (data, splits, drift, canaries, model, candidates, synthetic, evaluation, control)
     built = {ref.stage: ref for ref in refs if ref is not None}
     run.update(
         stages={name: {"key": ref.key, "reused": ref.reused, "seconds": ref.seconds} for name, ref in built.items()}

@@ -30,6 +30,7 @@ class Schema:
         label: the column to predict; None only for an audit without one.
         group: rows with the same value stay in one split; never synthesised.
         constraints: what every row keeps, and every synthetic row has to.
+        guessed_ids: columns of kind id of which nobody said so.
     """
 
     kinds: Mapping[str, ColumnKind]
@@ -38,20 +39,24 @@ class Schema:
     protected: Sequence[str] = ()
     secrets: Sequence[str] = ()
     constraints: Sequence[Constraint] = ()
+    guessed_ids: Sequence[str] = ()
 
     def state(self) -> dict[str, Any]:
-        """JSON-ready content; constraints only where there are any, as in files that were written before them."""
+        """JSON-ready content; constraints and guesses only where there are any, as in files older than these."""
         state = asdict(replace(self, constraints=()))
-        if not self.constraints:
-            del state["constraints"]
-            return state
-        return {**state, "constraints": [constraint.model_dump() for constraint in self.constraints]}
+        late = {"constraints": [constraint.model_dump() for constraint in self.constraints],
+                "guessed_ids": self.guessed_ids}  # fmt: skip
+        return {name: value for name, value in (state | late).items() if value or name not in late}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Schema":
         """The schema whose `state` this is."""
         roles = {name: tuple(state[name]) for name in ("protected", "secrets")}
-        return cls(**{**state, **roles, "constraints": parse_constraints(state.get("constraints", ()))})
+        late = {
+            "constraints": parse_constraints(state.get("constraints", ())),
+            "guessed_ids": tuple(state.get("guessed_ids", ())),
+        }
+        return cls(**{**state, **roles, **late})
 
     @property
     def modelled(self) -> list[str]:
@@ -104,8 +109,15 @@ class Table:
         return np.asarray(pd.util.hash_pandas_object(self.modelled, index=False), dtype=np.uint64)
 
     def fingerprint(self) -> str:
-        """SHA-256 of schema, column types, and a 64-bit hash of every cell."""
-        digest = hashlib.sha256(json.dumps(self.schema.state(), sort_keys=True, default=list).encode())
+        """SHA-256 of schema with its roles, column types, and a 64-bit hash of every cell: what a model depends on."""
+        return self._digest(self.schema.state())
+
+    def data_sha256(self) -> str:
+        """SHA-256 of the data alone: name, kind and cells of each column, whatever roles it has."""
+        return self._digest({"kinds": {name: self.schema.kinds[name] for name in self.frame.columns}})
+
+    def _digest(self, header: Mapping[str, Any]) -> str:
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True, default=list).encode())
         for name in self.frame.columns:
             column = self.frame[name]
             digest.update(f"\x1e{name}\x1f{column.dtype}\x1f".encode())
@@ -187,6 +199,11 @@ class ImageSet:
         digest.update(self.images.tobytes())
         return digest.hexdigest()
 
+    def data_sha256(self) -> str:
+        """SHA-256 of the data alone: as `fingerprint`, whichever attributes are protected."""
+        attributes = self.attributes and replace(self.attributes, protected=())
+        return replace(self, attributes=attributes).fingerprint()
+
     def save(self, directory: Path) -> None:
         """Write images.npy, codes.npy and meta.json."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -213,6 +230,18 @@ class ImageSet:
 
 
 Data = Table | ImageSet
+
+
+def cell_texts(column: pd.Series) -> npt.NDArray[np.object_]:
+    """object [n] of str; None is missing. Equal numbers are equal texts, in whatever dtype: a gap makes 1 a 1.0."""
+    texts = np.full(len(column), None, dtype=object)
+    there = column.notna().to_numpy(dtype=bool)
+    values = column[there].astype(object)
+    if pd.api.types.is_float_dtype(column.dtype):
+        texts[there] = [str(int(value) if float(value).is_integer() else value) for value in values]
+    else:
+        texts[there] = values.astype(str)
+    return texts
 
 
 def load_data(directory: Path) -> Data:

@@ -199,8 +199,37 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What a classical synthesizer scores, trained on the same rows and measured in the same way; judged by no rule.
+
+    Attributes:
+        kind: of the synthesizer.
+        learnt_rows, drawn_rows: how many it was trained on and drew; 0 where it failed.
+        train_rows, synthetic_rows: how many there are; of more than it takes a sample stands for all.
+    """
+
+    kind: str
+    learnt_rows: int
+    train_rows: int
+    drawn_rows: int
+    synthetic_rows: int
+    findings: Sequence[Finding]
+    not_measured: Sequence[NotMeasured]
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Control":
+        """The control whose `asdict` this is."""
+        return TypeAdapter(cls).validate_python(raw)
+
+
+@dataclass(frozen=True)
 class Report:
-    """All that is known about one synthetic dataset; `drift` where an earlier run had other data."""
+    """All that is known about one synthetic dataset.
+
+    Attributes:
+        drift: what changed, where an earlier run had other data.
+        control: of a table that was measured in a profile more thorough than quick.
+    """
 
     verdict: Verdict
     findings: Sequence[Finding]
@@ -209,6 +238,7 @@ class Report:
     problems: Sequence[Problem]
     provenance: Mapping[str, Any]
     drift: Drift | None = None
+    control: Control | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json."""

@@ -29,6 +29,16 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def synthetic_text(run_id: str = "", model: str = "") -> dict[str, str]:
+    """Text chunks of a PNG of synthetic images, by keyword; run and model where they are known.
+
+    Keywords: PNG specification, 3rd ed., 11.3.3.1.
+    """
+    known = [f"{name} {value}" for name, value in (("run", run_id), ("model", model)) if value]
+    comment = ", ".join(["made by synthgen", *known])
+    return {"Source": "synthetic", "Software": f"synthgen {__version__}", "Comment": comment}
+
+
 def _git_commit() -> str | None:
     git = shutil.which("git")
     if git is None:

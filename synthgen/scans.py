@@ -10,6 +10,9 @@ import numpy.typing as npt
 Unsigned = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Stored = Unsigned | npt.NDArray[np.int16]
 Affine = tuple[tuple[float, float, float, float], ...]
+Axes = tuple[int, int, int]
+# A file counts column, row, slice (x, y, z), and an `ImageSet` slice, row, column.
+REVERSED: Axes = (2, 1, 0)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Scan:
         modality: as DICOM writes it, "MR" or "CT" for example; "OT" (other) when unknown.
         affine: 4 x 4, from the index (slice, row, column) of a voxel to mm, x to the right, y to the front, z upwards
             (RAS+, as NIfTI has it); None when the files do not agree.
+        axes: the axis of a NIfTI file in which slices, rows and columns are counted there.
     """
 
     format: Literal["dicom", "nifti"]
@@ -30,6 +34,7 @@ class Scan:
     offset: int = 0
     modality: str = "OT"
     affine: Affine | None = None
+    axes: Axes = REVERSED
 
     def stored(self, pixels: Unsigned) -> Stored:
         """Pixels of the set as the files have them."""
@@ -55,4 +60,6 @@ class Scan:
         if state is None:
             return None
         affine = None if state["affine"] is None else tuple(tuple(row) for row in state["affine"])
-        return cls(**{**state, "affine": affine})
+        # Models and datasets of before hold images in the order of their files.
+        first, second, third = state.get("axes", (0, 1, 2))
+        return cls(**{**state, "affine": affine, "axes": (first, second, third)})

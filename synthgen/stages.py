@@ -57,7 +57,7 @@ def ingest(config: RunConfig, workspace: Workspace) -> Ref:
     def write(out: Path) -> None:
         ingested = read(config.source, seed=config.seed, split_column=config.split.column)
         ingested.save(out)
-        write_json(out / "fingerprint.json", {"sha256": ingested.data.fingerprint(), "rows": len(ingested.data)})
+        write_json(out / "fingerprint.json", {"sha256": ingested.data.data_sha256(), "rows": len(ingested.data)})
 
     return workspace.build("ingest", _source_inputs(config), write)
 

@@ -1,6 +1,7 @@
 """`synthgen audit`: judge anybody's synthetic data."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -177,8 +178,8 @@ def _gate(text: str) -> dict[str, object]:
         limit = float(parts[3]) if parts else None
     except ValueError:
         limit = None
-    if parts is None or limit is None:
-        message = f"--gate {text!r} must read METRIC<=X or METRIC>=X, for example --gate 'c2st_auc<=0.8'"
+    if parts is None or limit is None or not math.isfinite(limit):
+        message = f"--gate {text!r} must read METRIC<=X or METRIC>=X, X finite, for example --gate 'c2st_auc<=0.8'"
         raise UsageError(message, where="--gate")
     return {"metric": parts[1], "at_most" if parts[2] == "<=" else "at_least": limit}
 

@@ -69,12 +69,14 @@ def check(
     config: Path,
     *,
     set_: Annotated[list[str] | None, Parameter(name=["-s", "--set"], help="key.sub=value, repeatable.")] = None,
+    workspace: WorkspaceOption = None,
     json_: JsonFlag = False,
 ) -> int:
     """Validate config and data and print the plan; trains nothing and writes nothing."""
     from pipelines import preview
+    from synthgen.workspace import Workspace
 
-    plan = preview.look(load_config(config, set_ or ()))
+    plan = preview.look(load_config(config, set_ or ()), Workspace.at(workspace))
     if json_:
         print(json.dumps(plan.to_json()))
     else:

@@ -25,6 +25,9 @@ def sample(  # noqa: PLR0913 - options of a command
 ) -> int:
     """Draw more from a trained model: .parquet or .csv for a table, .npz or a folder for images.
 
+    A folder has the files that an emitted dataset would have: DICOM or NIfTI where the model learned from such, else
+    PNG, an npz for other volumes; and a manifest with run, model and seed. PNG, npz and parquet name run and model
+    themselves, DICOM and NIfTI the run.
     These rows are as the model draws them: not curated and not judged. With a runner, blocks of 65,536 rows are drawn
     side by side; the rows are the same.
     """

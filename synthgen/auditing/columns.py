@@ -8,7 +8,7 @@ from synthgen.config import AuditOptions, ColumnKind
 from synthgen.datasets import Schema, Table
 from synthgen.errors import DataError, UsageError, name_list, unknown_name
 from synthgen.findings import Problem
-from synthgen.sources.columns import check_column, is_near_unique
+from synthgen.sources.columns import check_category_count, check_column, check_numbers_as_text, is_near_unique
 from synthgen.sources.kinds import convert, infer_kind, plain_dtype
 from synthgen.sources.roles import numbers_the_rows
 from synthgen.sources.tables import typed_label
@@ -102,21 +102,44 @@ def guessed_table(frame: pd.DataFrame, file: str, options: AuditOptions) -> tupl
     for name in frame.columns:
         column, declared = plain_dtype(frame[name], file), options.types.get(name)
         column = column if declared is None else convert(column, declared, file)
-        kind = declared or infer_kind(column)
-        if name in options.ids:
-            kind = "id"
-        elif declared is None and name not in _named(options) and _tells_rows_apart(column, name):
+        kind = "id" if name in options.ids else declared or infer_kind(column)
+        _check_texts(column, file, options)
+        if name not in _named(options) and _tells_rows_apart(column, name):
             kind = "id"
             guessed.append(name)
-        elif kind in ("numeric", "integer") and name != options.group:
-            check_column(column, kind, declared=True, file=file)
+        _check_values(column, kind, file, options)
         columns[name], kinds[name] = column, kind
     if (label := options.label) is not None:
         columns[label], kinds[label] = typed_label(columns[label], kinds[label], file)
-    schema = Schema(kinds, label, options.group, options.protected, options.secrets)
+    roles = (label, options.group, options.protected, options.secrets)
+    schema = Schema(kinds, *roles, guessed_ids=tuple(guessed))
     if not schema.features:
         raise DataError(f"{file!r} has no column to compare", where="train")
     return Table(pd.DataFrame(columns), schema), _guesses(guessed)
+
+
+def _check_texts(column: pd.Series, file: str, options: AuditOptions) -> None:
+    name = str(column.name)
+    is_said = name in {*options.types, *options.ids, options.label, options.group}
+    if is_said or not pd.api.types.is_string_dtype(column.dtype):
+        return
+    try:
+        check_numbers_as_text(column, file)
+    except DataError as error:
+        hint = f"write plain numbers (1.5), or say --type {name}=categorical, --id {name} or --drop {name}"
+        raise DataError(error.message, where=file, hint=hint) from error
+
+
+def _check_values(column: pd.Series, kind: ColumnKind, file: str, options: AuditOptions) -> None:
+    name = str(column.name)
+    if kind in ("numeric", "integer") and name != options.group:
+        check_column(column, kind, declared=True, file=file)
+    if kind == "categorical" and name not in (options.label, options.group):
+        try:
+            check_category_count(column, file)
+        except DataError as error:
+            hint = f"group rare categories, or say --id {name} if it identifies a row, --drop {name} if not"
+            raise DataError(error.message, where=file, hint=hint) from error
 
 
 def _tells_rows_apart(column: pd.Series, name: str) -> bool:

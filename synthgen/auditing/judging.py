@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthgen.auditing.classes import lost_classes
 from synthgen.auditing.reading import Input, Inputs, read_inputs
+from synthgen.classical import control_of, has_control
 from synthgen.config import EVALUATION_SIZES, AuditOptions
 from synthgen.datasets import Table
 from synthgen.findings import Finding, NotMeasured, Report, Rule
@@ -33,10 +35,14 @@ def audit_data(
     """
     items = named_inputs(train, synthetic, holdout)
     inputs, rules = prepared(items, options, downloads)
-    findings, missing = _measured(inputs, _modality(inputs), options)
-    judgements = judge(rules, findings, missing, holdout_given=holdout is not None)
+    modality, evaluation = _modality(inputs), _evaluation(inputs, options)
+    findings, missing = measure(evaluation, modality) if evaluation else _nothing_measured(inputs, options)
+    control = control_of(evaluation) if evaluation and has_control(modality, options.profile) else None
+    # A set for some classes may augment; one that is shared stands for all of them.
+    lost = lost_classes(inputs.train, inputs.synthetic, inputs.holdout) if options.purpose == "share" else []
+    judgements = judge(rules, findings, missing, holdout_given=inputs.holdout is not None, lost_classes=len(lost))
     facts = {**provenance(), "name": "audit", **_facts(items, inputs, options)}
-    report = Report(verdict_of(judgements), findings, judgements, missing, inputs.problems, facts)
+    report = Report(verdict_of(judgements), findings, judgements, missing, inputs.problems, facts, control=control)
     return report, material_of(inputs)
 
 
@@ -63,12 +69,15 @@ def material_of(inputs: Inputs) -> Material:
     return Material(config=None, train=inputs.train, holdout=inputs.holdout, synthetic=inputs.synthetic)
 
 
-def _measured(inputs: Inputs, modality: Modality, options: AuditOptions) -> tuple[list[Finding], list[NotMeasured]]:
+def _nothing_measured(inputs: Inputs, options: AuditOptions) -> tuple[list[Finding], list[NotMeasured]]:
+    known = metrics_of(_modality(inputs), options.profile)
+    return [], [NotMeasured(name, metric.family, inputs.no_control) for name, metric in known.items()]
+
+
+def _evaluation(inputs: Inputs, options: AuditOptions) -> Evaluation | None:
     if inputs.holdout is None:
-        reason = "no held-out real rows were given, so there is no control"
-        known = metrics_of(modality, options.profile)
-        return [], [NotMeasured(name, metric.family, reason) for name, metric in known.items()]
-    evaluation = Evaluation(
+        return None
+    return Evaluation(
         train=inputs.train,
         holdout=inputs.holdout,
         synthetic=inputs.synthetic,
@@ -76,12 +85,9 @@ def _measured(inputs: Inputs, modality: Modality, options: AuditOptions) -> tupl
         seed=options.seed,
         probe=inputs.synthetic if isinstance(inputs.synthetic, Table) else None,
     )
-    return measure(evaluation, modality)
 
 
 def _facts(items: Mapping[str, Input], inputs: Inputs, options: AuditOptions) -> dict[str, object]:
-    sets = {"data": inputs.train, "synthetic": inputs.synthetic, "holdout": inputs.holdout}
-    prints = {f"{name}_sha256": data.fingerprint() for name, data in sets.items() if data is not None}
     return {
         "purpose": options.purpose,
         "profile": options.profile,
@@ -89,6 +95,6 @@ def _facts(items: Mapping[str, Input], inputs: Inputs, options: AuditOptions) ->
         "real_rows": len(inputs.train),
         "synthetic_rows": len(inputs.synthetic),
         "unit": "rows" if isinstance(inputs.train, Table) else "images",
-        **prints,
+        **inputs.hashes(),
         "files": {name: shown(item) for name, item in items.items() if not isinstance(item, pd.DataFrame)},
     }

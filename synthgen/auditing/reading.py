@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthgen.auditing.classes import missing_classes
 from synthgen.auditing.columns import guessed_table, left_out, require_known_columns, same_columns
 from synthgen.auditing.images import Given, image_sets
+from synthgen.auditing.overlap import SEEN, overlap
 from synthgen.config import AuditOptions
-from synthgen.datasets import Data, Table
+from synthgen.datasets import Data, ImageSet, Table
 from synthgen.errors import DataError, UsageError
 from synthgen.findings import Problem
 from synthgen.remote import address_of, is_elsewhere, read_text, shown
 from synthgen.sources import coerce_like
 from synthgen.sources.frames import read_frame_with_problems
 from synthgen.sources.layouts import local_source, path_column_of
+from synthgen.sources.tables import MIN_ROWS
 from synthgen.splitting import shared_groups
 from synthgen.stats import named_rng
 from synthgen.workspace import Workspace
@@ -28,12 +31,22 @@ _TABLE_SUFFIXES = (".csv", ".gz", ".parquet", ".tsv", ".txt")
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data of an audit, brought to train's columns or classes, and what a person should know about the reading."""
+    """The data of an audit, brought to train's columns or classes, and what a person should know about the reading.
+
+    Attributes:
+        no_control: why there is no holdout, where there is none.
+    """
 
     train: Data
     synthetic: Data
     holdout: Data | None
     problems: list[Problem]
+    no_control: str = "no held-out real rows were given, so there is no control"
+
+    def hashes(self) -> dict[str, str]:
+        """What `report.json` and `run.json` know each set by, whatever options the audit has."""
+        sets = {"data": self.train, "synthetic": self.synthetic, "holdout": self.holdout}
+        return {f"{name}_sha256": _bare(data).data_sha256() for name, data in sets.items() if data is not None}
 
 
 def read_inputs(items: Mapping[str, Input], options: AuditOptions, downloads: Path | None = None) -> Inputs:
@@ -58,11 +71,26 @@ def read_inputs(items: Mapping[str, Input], options: AuditOptions, downloads: Pa
         kinds = ("a table", "a set of images") if tables["train"] else ("a set of images", "a table")
         raise UsageError(f"train is {kinds[0]}, but {odd[0]} is {kinds[1]}", where=odd[0])
     if tables["train"]:
-        return _tables(items, frames, options)
+        return _checked(_tables(items, frames, options))
     given = {name: manifests.get(name) or Given(Path(str(item))) for name, item in items.items()}
     sets, problems = image_sets(given, options)
     notices = [problem for name in manifests for problem in frames[name][1]]
-    return Inputs(sets["train"], sets["synthetic"], sets.get("holdout"), [*notices, *problems])
+    return _checked(Inputs(sets["train"], sets["synthetic"], sets.get("holdout"), [*notices, *problems]))
+
+
+def _bare(data: Data) -> Data:
+    """Images without attributes, of which an audit reads no others than the protected ones."""
+    return replace(data, attributes=None) if isinstance(data, ImageSet) else data
+
+
+def _checked(inputs: Inputs) -> Inputs:
+    """With a notice of classes that are missing, and of held-out rows that were trained on; without most of them."""
+    problems = [*inputs.problems, *missing_classes(inputs.train, inputs.synthetic)]
+    if inputs.holdout is None:
+        return replace(inputs, problems=problems)
+    shared = overlap(inputs.train, inputs.holdout)
+    inputs = replace(inputs, problems=[*problems, *shared.problems])
+    return replace(inputs, holdout=None, no_control=SEEN) if shared.is_no_control else inputs
 
 
 def _local(item: Input, name: str, downloads: Path | None) -> Input:
@@ -100,6 +128,10 @@ def _tables(
         problems += [*found, *notices]
     require_known_columns(frames, options)
     frames = {name: frame.drop(columns=list(options.drop), errors="ignore") for name, frame in frames.items()}
+    for name, frame in frames.items():
+        if 0 < len(frame) < MIN_ROWS:
+            message = f"{name} has {len(frame)} rows, at least {MIN_ROWS} are needed"
+            raise DataError(message, where=name)
     train, guesses = guessed_table(frames.pop("train"), _file_name(items["train"], "train"), options)
     others = {name: _like_train(frame, train, name) for name, frame in frames.items()}
     if "holdout" in others:

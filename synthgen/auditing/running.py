@@ -1,5 +1,6 @@
 """An audit of files with a folder of its own: config, provenance, report; in a workspace it is tracked as well."""
 
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from synthgen.auditing.judging import audit_data, material_of, named_inputs, pre
 from synthgen.auditing.reading import read_inputs
 from synthgen.config import AuditConfig
 from synthgen.config_reading import parse_audit
-from synthgen.errors import DataError
+from synthgen.errors import DataError, UsageError
 from synthgen.findings import EXIT_CODES, Report
 from synthgen.notes import run_note
 from synthgen.reports import Material, write_report
@@ -36,12 +37,38 @@ class AuditOutcome:
 
 
 def run_audit(config: AuditConfig, directory: Path, *, downloads: Path | None = None) -> AuditOutcome:
-    """Audit the files and write config.yaml, run.json and the report into this folder; nothing is tracked."""
+    """Audit the files and write config.yaml, run.json and the report into this folder; nothing is tracked.
+
+    Raises:
+        UsageError: nothing can be written there; it is said before anything is read.
+    """
     started = time.monotonic()
+    _require_writable(directory)
     report, material = _audited(config, downloads)
     directory.mkdir(parents=True, exist_ok=True)
     run = Run.begin(directory, config, _config_hash(config))
     return _written(run, report, material, directory, _Origin(started, None))
+
+
+def _require_writable(directory: Path) -> None:
+    try:
+        _try_folder(directory)
+    except OSError as error:
+        message = f"{str(directory)!r} is no folder that a report can be written to: {error.strerror or error}"
+        raise UsageError(message, where="-o", hint="name a folder, there or not, in which you may write") from None
+
+
+def _try_folder(directory: Path) -> None:
+    """Make the folder and a file in it, and take away what was not there: what is refused later leaves nothing."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    finally:
+        for folder in missing:
+            if folder.is_dir():
+                folder.rmdir()
 
 
 def check_audit(config: AuditConfig, workspace: Workspace) -> None:
@@ -83,10 +110,9 @@ def audit_material(run: Run, workspace: Workspace) -> Material:
     items = named_inputs(config.train, config.synthetic, config.holdout)
     inputs = read_inputs(items, config.options, workspace.downloads)
     record = run.record()
-    sets = {"data": inputs.train, "synthetic": inputs.synthetic, "holdout": inputs.holdout}
-    for name, data in sets.items():
-        if data is not None and data.fingerprint() != record.get(f"{name}_sha256"):
-            part = "train" if name == "data" else name
+    for name, found in inputs.hashes().items():
+        if found != record.get(name):
+            part = name.removesuffix("_sha256").replace("data", "train")
             message = f"the file of {part} holds other data than when run {run.id!r} audited it"
             raise DataError(message, where=part, hint="audit it again with `synthgen audit`")
     return material_of(inputs)

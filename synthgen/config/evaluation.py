@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from synthgen.config.section import Section
 
@@ -43,8 +43,8 @@ class GateConfig(Section):
     """A rule that replaces the default rule of its metric."""
 
     metric: str
-    at_most: float | None = None
-    at_least: float | None = None
+    at_most: FiniteFloat | None = None
+    at_least: FiniteFloat | None = None
     required: bool | None = None
 
     @model_validator(mode="after")

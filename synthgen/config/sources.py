@@ -71,6 +71,8 @@ class ImageSource(Section):
 
     Files are PNG, JPEG, TIFF and BMP, or DICOM, or NIfTI. `series`: what the slices of a DICOM series become.
     `intensity`: whether the numbers of DICOM and NIfTI stay, or those of each file are stretched over 16 bits.
+    `size`: of every edge in pixels. `fit`: what becomes of images of other sizes: `resize` stretches them, `crop` and
+    `pad` scale each as a whole, DICOM and NIfTI of one spacing all by one factor, and not at all without `size`.
     `attributes`: columns of a manifest beside the label, such as site or sex, that images keep and may be drawn for.
     `protected`: those of them whose groups fairness is measured for.
     """

@@ -40,8 +40,10 @@ class CurationRecord:
     """What curation did, for the report.
 
     Attributes:
-        dropped_per_class: copies and odd images together, as in `dropped_per_group`.
+        per_class: the same counts of each class, without those that are 0.
+        unknown_classes: those with too few real images to say how one of them looks: labels and outliers unseen.
         drawn_per_group, dropped_per_group: images of each protected group; empty where train protects no attribute.
+            Dropped are copies and odd images together.
     """
 
     drawn: int = 0
@@ -54,14 +56,20 @@ class CurationRecord:
     odd_kept: int = 0
     canary_copies: int = 0
     rounds: int = 0
-    drawn_per_class: dict[str, int] = field(default_factory=dict)
-    dropped_per_class: dict[str, int] = field(default_factory=dict)
-    other_class_per_class: dict[str, int] = field(default_factory=dict)
-    out_of_reach_per_class: dict[str, int] = field(default_factory=dict)
+    per_class: dict[str, dict[str, int]] = field(default_factory=dict)
+    unknown_classes: tuple[str, ...] = ()
     drawn_per_group: dict[str, int] = field(default_factory=dict)
     dropped_per_group: dict[str, int] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
     ratio: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, what: str, data: Data) -> None:
+        """Add these rows to the field of that name, and to that of each class."""
+        setattr(self, what, getattr(self, what) + len(data))
+        for name, number in class_counts(data).items():
+            if number:
+                of_class = self.per_class.setdefault(name, {})
+                of_class[what] = of_class.get(what, 0) + number
 
 
 @dataclass(frozen=True)
@@ -116,11 +124,11 @@ class Screen:
     def copies(self, candidates: Data, record: CurationRecord) -> Mask:
         """True for candidates that copy a training row; counts them in the record."""
         exact = np.isin(candidates.row_keys(), self.train_keys)
-        record.exact_copies += int(exact.sum())
+        record.count("exact_copies", _where(candidates, exact))
         near = np.zeros(len(candidates), dtype=bool)
         if self.bar is not None and isinstance(candidates, ImageSet):
             near = self.bar.flags(candidates) & ~exact
-            record.near_copies += int(near.sum())
+            record.count("near_copies", _where(candidates, near))
             record.near_copy_threshold = self.bar.height
         return np.asarray(exact | near)
 
@@ -129,10 +137,9 @@ class Screen:
         if self.looks is None or not isinstance(candidates, ImageSet):
             return np.zeros(len(candidates), dtype=bool)
         other, out = self.looks.of_another_class(candidates), self.looks.out_of_reach(candidates)
-        record.other_class += int(other.sum())
-        record.out_of_reach += int(out.sum())
-        _add(class_counts(_where(candidates, other)), record.other_class_per_class)
-        _add(class_counts(_where(candidates, out)), record.out_of_reach_per_class)
+        record.count("other_class", _where(candidates, other))
+        record.count("out_of_reach", _where(candidates, out))
+        record.unknown_classes = self.looks.unknown
         return other | out
 
     def let_through(self, candidates: Data, quota: Mapping[str, int]) -> Data:
@@ -156,7 +163,8 @@ def curate(
     all draws and the training rows meet (two of them may repeat what must be unique).
 
     Copies of training rows beyond coincidence are dropped and drawn again, and so are images that do not look like
-    their class. What cannot be replaced in `MAX_ROUNDS` is filled with what was dropped, odd images first, and counted.
+    their class. What cannot be replaced in `MAX_ROUNDS` is filled with odd images, or in tables with copies, and
+    counted; images that copy a training image are never handed out.
 
     With `groups` each group keeps the share of its class that the candidates gave it: what is dropped is first drawn
     again for the same group, and only what that does not bring in `MAX_ROUNDS` for any group of the class.
@@ -209,15 +217,17 @@ class _Sifted:
 
 
 def _filled(sifted: _Sifted, quota: Mapping[str, int]) -> Data:
-    """What passed; where that is too few of a class, odd images as well, then copies."""
+    """What passed; where that is too few of a class, odd images as well, and of tables copies."""
     pool = sifted.pool
     if missing := _missing(pool, quota):
-        pool = concat([pool, _first_of_each(sifted.odd, missing)])
-        sifted.record.odd_kept = len(pool) - len(sifted.pool)
-        missing = _missing(pool, quota)
-        sifted.record.copies_kept = sum(missing.values())
-        pool = concat([pool, _first_of_each(sifted.spare, missing)]) if missing else pool
-        _require_full(pool, quota)
+        odd = _first_of_each(sifted.odd, missing)
+        sifted.record.count("odd_kept", odd)
+        pool = concat([pool, odd])
+    if (missing := _missing(pool, quota)) and isinstance(pool, Table):
+        copies = _first_of_each(sifted.spare, missing)
+        sifted.record.count("copies_kept", copies)
+        pool = concat([pool, copies])
+    _require_full(pool, quota, class_counts(sifted.spare))
     return pool
 
 
@@ -233,12 +243,10 @@ def _lawful(pool: Data, screen: Screen) -> Data:
 
 def _screened(candidates: Data, screen: Screen, record: CurationRecord) -> tuple[Data, Data, Data]:
     """Candidates that pass, odd images, and copies."""
-    record.drawn += len(candidates)
+    record.count("drawn", candidates)
     copies = screen.copies(candidates, record)
     odd = screen.odd(candidates, record) & ~copies
     dropped = _where(candidates, copies | odd)
-    _add(class_counts(candidates), record.drawn_per_class)
-    _add(class_counts(dropped), record.dropped_per_class)
     _add(group_counts(candidates, screen.train), record.drawn_per_group)
     _add(group_counts(dropped, screen.train), record.dropped_per_group)
     fresh, strange, same = (_where(candidates, mask) for mask in (~copies & ~odd, odd, copies))
@@ -269,11 +277,13 @@ def _first_of_each(data: Data, counts: Mapping[str, int]) -> Data:
     return data.take(index.astype(np.int64))
 
 
-def _require_full(pool: Data, quota: Mapping[str, int]) -> None:
+def _require_full(pool: Data, quota: Mapping[str, int], copies: Mapping[str, int]) -> None:
     for name, count in _missing(pool, quota).items():
+        copied = f"; {copies[name]} more copy training images" if copies.get(name) else ""
+        lacking = f"{count} of {quota[name]} are missing after {MAX_ROUNDS} rounds{copied}"
         raise TrainingError(
-            f"class {name!r} could not be filled: {count} of {quota[name]} rows are missing after {MAX_ROUNDS} rounds",
-            hint="train longer, or ask for fewer rows of this class in plan",
+            f"class {name!r} could not be filled: {lacking}",
+            hint="train longer, or ask for fewer of this class in plan",
         )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from synthgen.config import Purpose
 from synthgen.datasets import Data, ImageSet, Splits, Table
 from synthgen.errors import ConfigError, DataError, UsageError, name_list, unknown_name
@@ -23,7 +25,7 @@ from synthgen.exporters.tables import write_csv, write_parquet
 from synthgen.files import write_json
 from synthgen.manifests import write_manifest
 
-__all__ = ["EXPORTERS", "Exporter", "emit_dataset", "load_dataset"]
+__all__ = ["EXPORTERS", "Exporter", "emit_dataset", "load_dataset", "write_sample"]
 
 Modality = Literal["table", "images"]
 
@@ -62,6 +64,8 @@ EXPORTERS: Mapping[str, Exporter] = {
     "dicom": Exporter("images", write_dicom, is_indexed=True, lacks=_scan_lacks),
     "nifti": Exporter("images", write_nifti, is_indexed=True, lacks=_scan_lacks),
 }
+# Formats that are one file where there is one part.
+_FORMAT_OF_SUFFIX = {".parquet": "parquet", ".csv": "csv", ".npz": "npz"}
 
 
 def emit_dataset(
@@ -86,17 +90,56 @@ def emit_dataset(
         UsageError: the target exists.
     """
     chosen = chosen_formats(formats, synthetic)
-    parts = parts_to_emit(splits, synthetic, purpose=purpose, run_id=str(facts["run_id"]))
+    run_id, model = str(facts["run_id"]), str(facts.get("synthesizer", ""))
+    parts = parts_to_emit(splits, synthetic, purpose=purpose, run_id=run_id, model=model)
     with _whole_folder(target) as folder:
-        rows: dict[str, int] = {}
-        for name in chosen:
-            rows |= EXPORTERS[name].write(parts, folder)
+        rows = _written(parts, chosen, folder)
         manifest = _manifest(parts, {**facts, "purpose": purpose, "formats": chosen, "rows": rows})
         (folder / "CARD.md").write_text(card_text(manifest), encoding="utf-8")
         write_json(folder / "croissant.json", croissant_json(manifest, folder))
         # Manifest last: its existence means the dataset is complete.
         write_manifest(folder, manifest)
     return manifest
+
+
+def write_sample(target: Path, drawn: Data, *, facts: Mapping[str, object]) -> None:
+    """Rows as a model draws them, neither curated nor judged, once the whole of them stands at `target`.
+
+    Args:
+        target: must not exist. Its suffix names the format; without one images get a folder with a manifest, in the
+            format that an emitted dataset of them has by default.
+        facts: run_id, model and what else the manifest should state.
+
+    Raises:
+        ConfigError: the format cannot hold the images.
+        DataError: the rows cannot be written.
+        UsageError: the target exists, or its suffix does not fit the data.
+    """
+    chosen = _sample_formats(target, drawn)
+    made_up = np.ones(len(drawn), dtype=bool)
+    parts = [Part("synthetic", drawn, made_up, str(facts["run_id"]), str(facts["model"]))]
+    with _whole_folder(target, as_file=bool(target.suffix)) as folder:
+        rows = _written(parts, chosen, folder)
+        if not target.suffix:
+            write_manifest(folder, _manifest(parts, {**facts, "formats": chosen, "rows": rows}))
+
+
+def _sample_formats(target: Path, drawn: Data) -> list[str]:
+    modality = _modality(drawn)
+    if not target.suffix and modality == "images":
+        return chosen_formats((), drawn)
+    known = [suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if EXPORTERS[name].modality == modality]
+    if target.suffix not in known:
+        allowed = " or ".join(known if modality == "table" else [*known, "a folder (no suffix)"])
+        raise UsageError(f"{target.name!r} does not say how to write {modality}; allowed: {allowed}", where=str(target))
+    return chosen_formats([_FORMAT_OF_SUFFIX[target.suffix]], drawn)
+
+
+def _written(parts: Sequence[Part], formats: Sequence[str], folder: Path) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for name in formats:
+        rows |= EXPORTERS[name].write(parts, folder)
+    return rows
 
 
 def chosen_formats(formats: Sequence[str], data: Data) -> list[str]:
@@ -133,15 +176,19 @@ def _modality(data: Data) -> Modality:
 
 
 @contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder beside the target that gets its name when the block ends well, and is removed when it does not."""
+def _whole_folder(target: Path, *, as_file: bool = False) -> Iterator[Path]:
+    """A folder beside the target that gets its name when the block ends well, and is removed when it does not.
+
+    Args:
+        as_file: the one file in the folder gets the name instead.
+    """
     if target.exists() or target.is_symlink():
         raise UsageError(f"{str(target)!r} exists already; a dataset is never overwritten", where=str(target))
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         partial.mkdir(parents=True)
         yield partial
-        partial.rename(target)
+        (next(partial.iterdir()) if as_file else partial).rename(target)
     except OSError as error:
         raise DataError(f"the dataset cannot be written: {error.strerror or error}", where=str(target)) from error
     finally:

@@ -3,6 +3,7 @@
 Secondary Capture, since nothing here comes straight from a scanner (PS3.3 A.8); Modality stays that of the source.
 """
 
+import hashlib
 import io
 import uuid
 
@@ -24,16 +25,18 @@ def dicom_files(image: Image, origin: Origin) -> dict[str, bytes]:
     """One file for a slice [1, h, w], or one for each slice of a volume [1, d, h, w]; by what follows their stem."""
     scan = origin.scan or Scan("dicom", "uint8" if image.dtype == np.uint8 else "uint16")
     slices = scan.stored(image)[0]
+    # By their pixels too: a later draw of the model is no second file under the same names.
+    names = (origin.run_id, origin.stem, hashlib.sha256(slices.tobytes()).hexdigest())
     if slices.ndim == 2:
-        return {".dcm": _file(slices, origin, scan, None)}
-    return {f"-{number:04d}.dcm": _file(pixels, origin, scan, number) for number, pixels in enumerate(slices)}
+        return {".dcm": _file(slices, origin, scan, names, None)}
+    return {f"-{number:04d}.dcm": _file(pixels, origin, scan, names, number) for number, pixels in enumerate(slices)}
 
 
-def _file(pixels: Stored, origin: Origin, scan: Scan, number: int | None) -> bytes:
+def _file(pixels: Stored, origin: Origin, scan: Scan, names: tuple[str, ...], number: int | None) -> bytes:
     file = Dataset()
     file.SOPClassUID = SecondaryCaptureImageStorage
-    file.SOPInstanceUID = _uid(origin.run_id, origin.stem, str(number))
-    file.StudyInstanceUID, file.SeriesInstanceUID = _uid(origin.run_id), _uid(origin.run_id, origin.stem)
+    file.SOPInstanceUID = _uid(*names, str(number))
+    file.StudyInstanceUID, file.SeriesInstanceUID = _uid(origin.run_id), _uid(*names)
     file.SyntheticData = "YES" if origin.synthetic else "NO"
     file.Modality, file.ConversionType = scan.modality, _CONVERSION[origin.synthetic]
     file.ImageType, file.Manufacturer = ["DERIVED", "SECONDARY"], "synthgen"

@@ -12,7 +12,7 @@ import pandas as pd
 from synthgen.datasets import ImageSet
 from synthgen.errors import DataError
 from synthgen.exporters.image_files import Encode, Origin, png_files
-from synthgen.exporters.parts import Part
+from synthgen.exporters.parts import Part, made_by
 from synthgen.scans import Stored
 
 NPZ_NAME = "dataset.npz"
@@ -57,21 +57,24 @@ def write_files(parts: Sequence[Part], directory: Path, encode: Encode) -> dict[
     """Rows of index.parquet: <part>/<class>/<image>.<suffix>, and one line in the index for each.
 
     The index has path, label (the class name as it came), split, synthetic and, if the data have them, group and a
-    column for each attribute, empty where nobody knows.
+    column for each attribute, empty where nobody knows; its `attrs` are those of `made_by`.
     """
     rows: list[dict[str, object]] = []
     for part in parts:
         if isinstance(part.data, ImageSet):
             rows += _write_images(part, part.data, directory, encode)
-    pd.DataFrame(rows).to_parquet(directory / INDEX_NAME, index=False)
+    index = pd.DataFrame(rows)
+    index.attrs.update(made_by(parts))
+    index.to_parquet(directory / INDEX_NAME, index=False)
     return {INDEX_NAME: len(rows)}
 
 
 def write_npz(parts: Sequence[Part], directory: Path) -> dict[str, int]:
     """Rows of dataset.npz: <part>_images [n, h, w], [n, h, w, 3] or [n, d, h, w], _labels int64 [n, 1],
-    train_synthetic, classes; <part>_attributes str [n, attributes] and attribute_names where the data have them.
+    train_synthetic, classes; <part>_attributes str [n, attributes] and attribute_names where the data have them;
+    str [] for each of `made_by`.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {name: np.asarray(text, dtype=np.str_) for name, text in made_by(parts).items()}
     for part in parts:
         if isinstance(part.data, ImageSet):
             prefix = NPZ_PREFIX[part.name]
@@ -142,7 +145,7 @@ def _write_images(part: Part, data: ImageSet, directory: Path, encode: Encode) -
     texts = {} if data.attributes is None else data.attributes.texts
     for position, (image, label, synthetic) in enumerate(zip(data.images, data.labels, part.synthetic, strict=True)):
         stem = f"{part.name}/{folders[label]}/{'synthetic' if synthetic else 'real'}-{position:06d}"
-        files = encode(image, Origin(stem, bool(synthetic), part.run_id, data.scan))
+        files = encode(image, Origin(stem, bool(synthetic), part.run_id, data.scan, part.model))
         for ending, content in files.items():
             (directory / f"{stem}{ending}").write_bytes(content)
         path = f"{stem}{next(iter(files))}"

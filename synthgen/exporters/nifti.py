@@ -10,11 +10,12 @@ from synthgen.scans import Scan
 
 
 def nifti_files(image: Image, origin: Origin) -> dict[str, bytes]:
-    """The gzipped file of a slice [1, h, w] or a volume [1, d, h, w], by what follows its stem."""
+    """The gzipped file of a slice [1, h, w] or a volume [1, d, h, w], in `scan.axes`, by what follows its stem."""
     scan = origin.scan or Scan("nifti", "uint8" if image.dtype == np.uint8 else "uint16")
     stored = scan.stored(image)
-    affine = None if scan.affine is None else np.asarray(scan.affine)
-    file = Nifti1Image(stored if stored.ndim == 3 else stored[0], affine)
+    places = np.argsort(scan.axes)  # of the file's axes among those of the set
+    affine = None if scan.affine is None else np.asarray(scan.affine)[:, [*places, 3]]
+    file = Nifti1Image((stored if stored.ndim == 3 else stored[0]).transpose(places), affine)
     file.header.set_xyzt_units("unknown" if affine is None else "mm")
     kind = "synthetic" if origin.synthetic else "real"
     file.header["descrip"] = f"{kind}, synthgen run {origin.run_id}".encode("ascii", "replace")[:79]

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from synthgen import __version__
 from synthgen.config import ColumnKind, Purpose
 from synthgen.datasets import Data, ImageSet, Splits, Table, concat
 from synthgen.errors import DataError
@@ -22,29 +23,36 @@ class Part:
         name: train, valid, holdout or synthetic.
         synthetic: bool [n], True where a row is made up.
         run_id: the run that made it up.
+        model: the kind of its model, or name and version of a registered one; "" where nobody knows.
     """
 
     name: str
     data: Data
     synthetic: npt.NDArray[np.bool_]
     run_id: str
+    model: str = ""
 
 
-def parts_to_emit(splits: Splits, synthetic: Data, *, purpose: Purpose, run_id: str) -> list[Part]:
+def made_by(parts: Sequence[Part]) -> dict[str, str]:
+    """What made up the synthetic rows, as files state it that may leave their folder."""
+    return {"synthgen_version": __version__, "run_id": parts[0].run_id, "model": parts[0].model}
+
+
+def parts_to_emit(splits: Splits, synthetic: Data, *, purpose: Purpose, run_id: str, model: str = "") -> list[Part]:
     """The parts of an emitted dataset; for `share` the synthetic rows and nothing else.
 
     Raises:
         DataError: the real table has a column named `synthetic` already.
     """
-    made_up = Part("synthetic", synthetic, np.ones(len(synthetic), dtype=bool), run_id)
+    made_up = Part("synthetic", synthetic, np.ones(len(synthetic), dtype=bool), run_id, model)
     if purpose == "share":
         return [made_up]
     joined = _joined(splits.train, synthetic)
     is_synthetic = np.arange(len(joined)) >= len(splits.train)
     train = _marked(joined, is_synthetic) if isinstance(joined, Table) else joined
     held_back = (("valid", splits.valid), ("holdout", splits.holdout))
-    real = [Part(name, data, np.zeros(len(data), dtype=bool), run_id) for name, data in held_back]
-    return [Part("train", train, is_synthetic, run_id), *real, made_up]
+    real = [Part(name, data, np.zeros(len(data), dtype=bool), run_id, model) for name, data in held_back]
+    return [Part("train", train, is_synthetic, run_id, model), *real, made_up]
 
 
 def _joined(real: Data, synthetic: Data) -> Data:

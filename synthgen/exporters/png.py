@@ -1,4 +1,4 @@
-"""PNG files, 8 and 16 bits, grey and RGB. Pillow cannot write RGB with 16 bits, nor read it without loss."""
+"""PNG files, 8 and 16 bits, grey and RGB. Pillow cannot write RGB with 16 bits, nor read it whole at once."""
 
 import struct
 import zlib

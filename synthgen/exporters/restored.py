@@ -13,7 +13,7 @@ from synthgen.datasets import Data, ImageSet, Table
 from synthgen.exporters.images import read_npz
 from synthgen.exporters.load import read_index, read_table, schema_of
 from synthgen.exporters.parts import SYNTHETIC_COLUMN
-from synthgen.exporters.torch_data import DECODERS, class_codes
+from synthgen.exporters.torch_data import class_codes, decoder
 from synthgen.scans import Scan, Stored
 
 
@@ -29,7 +29,7 @@ def restored_part(folder: Path, manifest: dict[str, Any], name: str) -> tuple[Da
 
 
 def _images(folder: Path, manifest: Mapping[str, Any], name: str) -> tuple[ImageSet, npt.NDArray[np.bool_]]:
-    decode = next((DECODERS[known] for known in manifest["formats"] if known in DECODERS), None)
+    decode = decoder(manifest)
     if decode is None:
         stored, index = read_npz(folder, name)
     else:

@@ -11,7 +11,7 @@ from pandas.api.types import pandas_dtype
 from pyarrow import csv
 
 from synthgen.datasets import Table
-from synthgen.exporters.parts import Part
+from synthgen.exporters.parts import Part, made_by
 
 # A spreadsheet runs a cell that begins so. The apostrophe itself is escaped too, so that reading back is exact.
 _FORMULA = re.compile(r"[=@+\-\t\r']")
@@ -20,9 +20,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
 def write_parquet(parts: Sequence[Part], directory: Path) -> dict[str, int]:
-    """Rows of each file: one parquet file per part, every cell and type untouched."""
+    """Rows of each file: one parquet file per part, every cell and type untouched, `attrs` those of `made_by`."""
     for name, frame in _frames(parts):
-        frame.to_parquet(directory / f"{name}.parquet", index=False)
+        marked = frame.copy(deep=False)
+        marked.attrs.update(made_by(parts))
+        marked.to_parquet(directory / f"{name}.parquet", index=False)
     return {f"{part.name}.parquet": len(part.data) for part in parts}
 
 

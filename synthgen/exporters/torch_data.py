@@ -17,7 +17,7 @@ from synthgen.errors import UsageError
 from synthgen.exporters.images import read_npz
 from synthgen.exporters.load import read_index, read_table, schema_of
 from synthgen.exporters.png import decode_png
-from synthgen.scans import Stored
+from synthgen.scans import REVERSED, Axes, Scan, Stored
 from synthgen.sources.dicom import read_slice, read_slice_header
 from synthgen.sources.nifti import read_nifti
 from synthgen.sources.scan_files import Numbers, whole_numbers
@@ -121,7 +121,7 @@ def labelled_tensors(folder: Path, manifest: dict[str, Any], split: str) -> Labe
 
 
 def _images(folder: Path, manifest: dict[str, Any], split: str) -> LabelledTensors:
-    decode = next((DECODERS[name] for name in manifest["formats"] if name in DECODERS), None)
+    decode = decoder(manifest)
     if decode is not None:
         index = read_index(folder, manifest, split)
         read: Callable[[int], FloatRows] = partial(_file, index["path"].tolist(), decode)
@@ -181,11 +181,11 @@ def _decoded_dicom(path: Path) -> Stored:
 
 
 def _slice(path: Path) -> Numbers:
-    return read_slice(path, read_slice_header(path, path.name)).values
+    return read_slice(path, read_slice_header(path, path.name))
 
 
-def _decoded_nifti(path: Path) -> Stored:
-    values = whole_numbers(read_nifti(path, path.name).values, path.name)
+def _decoded_nifti(axes: Axes, path: Path) -> Stored:
+    values = whole_numbers(read_nifti(path, path.name, axes), path.name)
     return values if values.shape[0] == 1 else values[None]
 
 
@@ -193,8 +193,12 @@ def _scaled(image: Stored) -> FloatRows:
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
-DECODERS: Mapping[str, Callable[[Path], Stored]] = {
-    "folder": _decoded_png,
-    "dicom": _decoded_dicom,
-    "nifti": _decoded_nifti,
-}
+def decoder(manifest: Mapping[str, Any]) -> Callable[[Path], Stored] | None:
+    """What reads an emitted file as the image that it was; None where an npz has all."""
+    scan = Scan.restore(manifest.get("scan"))
+    decoders: Mapping[str, Callable[[Path], Stored]] = {
+        "folder": _decoded_png,
+        "dicom": _decoded_dicom,
+        "nifti": partial(_decoded_nifti, scan.axes if scan else REVERSED),
+    }
+    return next((decoders[name] for name in manifest["formats"] if name in decoders), None)

@@ -8,11 +8,13 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional
 
 from synthgen.gan.autoencoder import MapGenerator
 from synthgen.gan.networks import Generator
+from synthgen.provenance import synthetic_text
 
 _CLASSES, _PER_CLASS = 10, 6
 _LARGEST_PX = 32
@@ -41,7 +43,7 @@ class Album:
 
     @torch.no_grad()
     def keep(self, average: Generator | MapGenerator, images: int) -> None:
-        """Write the grid after so many training images.
+        """Write the grid after so many training images, a PNG that says that it is synthetic.
 
         Args:
             average: in evaluation mode.
@@ -50,8 +52,15 @@ class Album:
         pixels = _shown(average(self.latent.to(device), self.codes.to(device)).float().cpu())
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = self.directory / ".grid.png"
-        _grid(pixels).save(temporary, optimize=True)
+        _grid(pixels).save(temporary, optimize=True, pnginfo=_text())
         temporary.replace(self.directory / f"{images:0{_DIGITS}d}.png")
+
+
+def _text() -> PngInfo:
+    text = PngInfo()
+    for keyword, words in synthetic_text().items():
+        text.add_text(keyword, words)
+    return text
 
 
 def _shown(images: Tensor) -> Tensor:

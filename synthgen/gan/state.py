@@ -102,7 +102,8 @@ class TrainingState:
     @torch.no_grad()
     def is_sound(self) -> bool:
         """Whether every weight and moment is a number: a loss shows only a step later that one is not."""
-        values = [value for name, value in self.tensors().items() if name != "rng" and value.is_floating_point()]
+        learned = (value for name, value in self.tensors().items() if not name.endswith(("rng", "_extra_state")))
+        values = [value for value in learned if value.is_floating_point()]
         return bool(torch.stack(torch._foreach_norm(values)).isfinite().all())
 
     def tensors(self) -> dict[str, Tensor]:

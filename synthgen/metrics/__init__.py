@@ -177,10 +177,12 @@ def metrics_of(modality: Modality, profile: Profile) -> dict[str, Metric]:
     return {name: metric for name, metric in METRICS[modality].items() if PROFILES.index(metric.profile) <= reach}
 
 
-def measured(evaluation: Evaluation, modality: Modality, name: str) -> Finding | NotMeasured:
+def measured(
+    evaluation: Evaluation, modality: Modality, name: str, *, stage: str = "evaluate"
+) -> Finding | NotMeasured:
     """The metric of that name: a finding, or why there is none."""
     metric = METRICS[modality][name]
-    logger.info("measure metric=%s", name, extra={"stage": "evaluate", "state": "running", "step": name})
+    logger.info("measure metric=%s", name, extra={"stage": stage, "state": "running", "step": name})
     try:
         return metric.function(evaluation)
     except NotMeasurable as reason:

@@ -43,7 +43,7 @@ def cross_fitted(evaluation: Evaluation, sets: ImageSets) -> Judges:
 
 
 def _fit(real: Sequence[ImageSet], rng: np.random.Generator) -> Judges:
-    parts = [_parts(images, rng) for images in real]
+    parts = [dealt(images, rng) for images in real]
     learned = [
         [images.take(np.flatnonzero(part != own)) for images, part in zip(real, parts, strict=True)]
         for own in range(JUDGES)
@@ -52,8 +52,8 @@ def _fit(real: Sequence[ImageSet], rng: np.random.Generator) -> Judges:
     return Judges(tuple(judges), *parts)
 
 
-def _parts(images: ImageSet, rng: np.random.Generator) -> Index:
-    """0, 1 or 2 for each image, a third of each class; images of a group stay together."""
+def dealt(images: ImageSet, rng: np.random.Generator) -> Index:
+    """The part of each image, int64 [n] below `JUDGES`, of each class alike; images of a group stay together."""
     if images.groups is not None:
         names, group = np.unique(images.groups, return_inverse=True)
         return np.asarray(rng.permutation(np.arange(len(names)) % JUDGES)[group], dtype=np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synthgen.datasets import Data, Index, Keys, Schema, Table
+from synthgen.datasets import Data, Index, Keys, Schema, Table, cell_texts
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
 from synthgen.stats import FloatArray
 
@@ -101,11 +101,7 @@ def numbers(frame: pd.DataFrame, name: str) -> FloatArray:
 
 def texts(frame: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
     """object [n] of str; None is missing."""
-    column = frame[name].astype(object)
-    missing = column.isna().to_numpy(dtype=bool)
-    values = np.full(len(column), None, dtype=object)
-    values[~missing] = column[~missing].astype(str).to_numpy(dtype=object)
-    return values
+    return cell_texts(frame[name])
 
 
 @dataclass(frozen=True)

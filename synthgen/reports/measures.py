@@ -87,7 +87,7 @@ def _sentence(finding: Finding) -> str:
             return (
                 f"{detail['equal_to_train']:,} of {detail['distinct_train']:,} distinct training rows stand among the "
                 f"synthetic ones. So do {detail['equal_to_holdout']:,} of {detail['distinct_holdout']:,} rows that the "
-                "model never saw: that is coincidence, and only what goes beyond it counts."
+                "model never saw: that is coincidence, and only what goes beyond it counts." + _low_end(detail)
             )
         case "membership_tpr_at_1pct_fpr":
             return f"At 1 wrong accusation in 100, an attacker names {value} of the training rows; blind guessing, 1 %."
@@ -115,13 +115,10 @@ def _sentence(finding: Finding) -> str:
             often = shown_number(finding.value, "times")
             return f"The kind{of_class} most clearly rarer: drawn {often} as often as it is real."
         case "identifier_replay":
-            note = detail.get("note")
-            numbered = name_list(detail.get("row_numbers", ()))
+            numbered, recurring = (name_list(detail.get(name, ())) for name in ("row_numbers", "recurring"))
             own = f" Column {numbered} only numbers the synthetic rows." if numbered else ""
-            found = (
-                f"Nothing to replay: {note}." if note else f"{value} real identifiers stand among the synthetic rows."
-            )
-            return found + own
+            chance = f" Values of column {recurring} recur by chance, in held-out rows as often." if recurring else ""
+            return f"{value} real identifiers stand among the synthetic rows.{own}{chance}"
         case "c2st_auc" if "formula_auc" in detail:
             return (
                 f"With differences and ratios of columns as extra evidence it reaches {detail['formula_auc']:.3f} "
@@ -129,6 +126,16 @@ def _sentence(finding: Finding) -> str:
             )
         case _:
             return ""
+
+
+def _low_end(detail: Mapping[str, Any]) -> str:
+    """Which end of an interval is not at 95 %, and why; nothing in reports from before it was noted."""
+    if "low_confidence" not in detail:
+        return ""
+    return (
+        f" The low end of the interval is at {shown_number(detail['low_confidence'], 'percent')}, not 95 %: one of six "
+        "rules on privacy, which together shall accuse an honest sample in 1 of 100 cases at most."
+    )
 
 
 def is_clearly_rarer(finding: Finding) -> bool:

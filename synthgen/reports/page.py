@@ -8,7 +8,9 @@ from synthgen.datasets import Data, ImageSet, Table
 from synthgen.findings import Report
 from synthgen.reports import fairness, fidelity, glossary, measures, provenance, released, training
 from synthgen.reports.choice import arm_rows
+from synthgen.reports.classical import control_table
 from synthgen.reports.columns import RARE_ROWS, ColumnFit, Sides, column_fits, pair_fits, sides_of
+from synthgen.reports.curation import curation_columns, curation_rows
 from synthgen.reports.disclosure import FEWEST, shared_report
 from synthgen.reports.gate_rows import gate_rows
 from synthgen.reports.headline import headline
@@ -71,6 +73,8 @@ def _measured(report: Report) -> dict[str, object]:
     return {
         "privacy": measures.measures(report, "privacy"),
         "fidelity": measures.measures(report, "fidelity"),
+        "privacy_control": control_table(report, "privacy"),
+        "fidelity_control": control_table(report, "fidelity"),
         "utility": measures.measures(report, "utility"),
         "fairness": measures.measures(report, "fairness"),
         "arms": arms,
@@ -122,7 +126,13 @@ def _origin(report: Report, material: Material, *, shared: bool) -> dict[str, ob
         # It has paths, and values in constraints.
         "config_text": None if shared else provenance.config_text(material),
         "command": provenance.command_of(material),
-        "curation": {key: item for key, item in material.curation.items() if not (shared and "_per_" in key)},
+        "curation": {
+            key: item
+            for key, item in material.curation.items()
+            if key != "per_class" and not (shared and ("_per_" in key or "classes" in key))
+        },
+        "curation_columns": curation_columns(material.curation),
+        "curation_classes": [] if shared else curation_rows(material.curation),
         "candidates": arm_rows(material.choice),
         "training": training.training_drawings(material.history),
         "rollbacks": training.rollbacks(material.history),

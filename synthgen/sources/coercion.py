@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from synthgen.datasets import Table
+from synthgen.datasets import Table, cell_texts
 from synthgen.errors import DataError, name_list
 from synthgen.sources.kinds import convert, infer_kind, plain_dtype
 
@@ -11,7 +11,8 @@ from synthgen.sources.kinds import convert, infer_kind, plain_dtype
 def coerce_like(frame: pd.DataFrame, like: Table, *, name: str = "the other table") -> Table:
     """The frame with the columns, order and dtypes of `like`; ids, text and group may be absent.
 
-    Whole numbers with gaps or fractions stay float64 where `like` has int64: that is for the validity metric to judge.
+    Whole numbers with gaps become nullable where `like` has int64, fractions and larger numbers stay float64: that is
+    for the validity metric to judge.
 
     Raises:
         DataError: modelled columns are missing, columns are left over, or values cannot be brought to the type.
@@ -51,16 +52,18 @@ def _as_numbers(column: pd.Series, model: pd.Series) -> pd.Series:
     if not pd.api.types.is_integer_dtype(model.dtype):
         return column.astype(model.dtype)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    whole = bool(np.all(np.isnan(values) | (values == np.trunc(values))))
-    nullable = pd.api.types.is_extension_array_dtype(model.dtype)
-    fits = whole and (nullable or not np.isnan(values).any())
-    return column.astype(model.dtype) if fits else pd.Series(values, name=column.name)
+    known = values[~np.isnan(values)]
+    bounds = np.iinfo(getattr(model.dtype, "numpy_dtype", model.dtype))
+    if not np.all((known == np.trunc(known)) & (known >= bounds.min) & (known < float(bounds.max) + 1)):
+        return pd.Series(values, name=column.name)
+    # int64 becomes Int64: float64 would round what lies beyond 2^53, and 1.0 would be another text than 1.
+    nullable = model.iloc[:0].convert_dtypes().dtype
+    return column.astype(nullable if len(known) < len(values) else model.dtype)
 
 
 def _as_texts(column: pd.Series) -> pd.Series:
-    # 1.0 is how a reader gives back the category "1" of a column with gaps.
-    if infer_kind(column) == "integer":
-        column = column.astype("Int64")
+    if pd.api.types.is_float_dtype(column.dtype):
+        return pd.Series(cell_texts(column), index=column.index, name=column.name, dtype=object)
     return column.astype("string").astype(object).where(column.notna(), None)
 
 

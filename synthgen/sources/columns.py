@@ -23,8 +23,9 @@ def check_column(column: pd.Series, kind: ColumnKind, *, declared: bool, file: s
         _check_span(column, file)
     if kind == "categorical" and pd.api.types.is_string_dtype(column.dtype):
         if not declared:
-            _check_numbers_as_text(column, file)
-        _check_categories(column, file)
+            check_numbers_as_text(column, file)
+        _check_near_unique(column, file)
+        check_category_count(column, file)
 
 
 def _check_numbers(column: pd.Series, file: str) -> None:
@@ -51,7 +52,8 @@ def _check_span(column: pd.Series, file: str) -> None:
         raise DataError(message, where=file, hint=hint)
 
 
-def _check_numbers_as_text(column: pd.Series, file: str) -> None:
+def check_numbers_as_text(column: pd.Series, file: str) -> None:
+    """Raise DataError for a text column of numbers with a comma, or of numbers and fewer other texts."""
     if holds_comma_numbers(column):
         message = f"column {column.name!r} of {file!r} holds numbers with a comma as text"
         hint = f"write 1.5, not 1,5; or name {column.name!r} under drop, or under types as categorical"
@@ -82,13 +84,17 @@ def is_near_unique(column: pd.Series) -> bool:
     return is_text and count > MIN_ROWS_FOR_UNIQUE and column.nunique() > UNIQUE_SHARE * count
 
 
-def _check_categories(column: pd.Series, file: str) -> None:
-    count, different = int(column.notna().sum()), column.nunique()
+def _check_near_unique(column: pd.Series, file: str) -> None:
     if is_near_unique(column):
+        count, different = int(column.notna().sum()), column.nunique()
         message = f"text column {column.name!r} of {file!r} has {different:,} different values in {count:,} rows"
         hint = f"name {column.name!r} under ids if it identifies a row, else under drop"
         raise DataError(message, where=file, hint=hint)
-    if different > MAX_CATEGORIES:
+
+
+def check_category_count(column: pd.Series, file: str) -> None:
+    """Raise DataError for more than MAX_CATEGORIES different values."""
+    if (different := column.nunique()) > MAX_CATEGORIES:
         message = (
             f"column {column.name!r} of {file!r} has {different:,} categories; at most {MAX_CATEGORIES:,} are allowed"
         )

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthgen.errors import DataError
-from synthgen.sources.scan_files import Matrix, Shape, Voxels, check_voxels, lacks_extra, refuse_damaged, refuse_empty
+from synthgen.sources.scan_files import (
+    Grid,
+    Matrix,
+    Numbers,
+    check_voxels,
+    lacks_extra,
+    refuse_damaged,
+    refuse_empty,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -35,7 +43,7 @@ class SliceHeader:
         patient_tags: names of the patient's tags that hold something; () when the file says that they were removed.
         subject, series: to tell patients and series apart; never shown, never written.
         position_mm: along the normal of the slices; None when unknown.
-        affine: see Voxels; the slice step is the distance of slices, or their thickness.
+        affine: see Scan; the slice step is the distance of slices, or their thickness.
     """
 
     name: str
@@ -51,9 +59,9 @@ class SliceHeader:
     affine: Matrix | None
 
     @property
-    def shape(self) -> Shape:
-        """Sides (slice, row, column)."""
-        return 1, self.rows, self.columns
+    def grid(self) -> Grid:
+        """Where the pixels lie."""
+        return Grid((1, self.rows, self.columns), self.affine)
 
 
 def read_slice_header(path: Path, name: str) -> SliceHeader:
@@ -80,7 +88,7 @@ def read_slice_header(path: Path, name: str) -> SliceHeader:
         )
 
 
-def read_slice(path: Path, header: SliceHeader) -> Voxels:
+def read_slice(path: Path, header: SliceHeader) -> Numbers:
     """The numbers [1, h, w] with slope and intercept applied, bright as it is shown (MONOCHROME1 is turned)."""
     with _told(header.name):
         file = _dataset(path, header.name, pixels=True)
@@ -94,7 +102,7 @@ def read_slice(path: Path, header: SliceHeader) -> Voxels:
             values = values * slope + intercept
         if values.shape != (header.rows, header.columns):
             refuse_damaged(header.name)
-        return Voxels(values[None], header.affine)
+        return values[None]
 
 
 @contextmanager

@@ -19,16 +19,14 @@ from synthgen.sources.image_problems import check_images, image_problems
 from synthgen.sources.layouts import Entry, folder_entries, listed_entries, manifest_entries
 from synthgen.sources.medical import read_scans
 from synthgen.sources.pixels import Header, Pixels, as_pixels, fit_pixels, read_header, read_pixels, set_channels
-from synthgen.sources.scan_files import ScanFormat, scan_format
-from synthgen.sources.scan_fitting import fitted
+from synthgen.sources.scan_files import Grid, ScanFormat, scan_format
+from synthgen.sources.scan_fitting import fitted, fittings
 
 COLOURS = 3
 
 
 def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
     """The images that the path leads to, uint8 or uint16 [n, c, h, w]; raises DataError naming the file."""
-    if source.fit != "error" and source.size is None:
-        raise ConfigError(f"source.fit is {source.fit!r}, but source.size is not set", where="source.size")
     path = Path(source.path)
     if path.is_dir():
         _refuse_columns(source, split_column)
@@ -51,6 +49,11 @@ def read_listed(frame: pd.DataFrame, source: ImageSource) -> Ingested:
     """The images that these rows of a manifest list, with paths relative to `source.path`, as `read_images`."""
     path = Path(source.path)
     return _from_files(listed_entries(frame, path, source, None), source, path.name)
+
+
+def _refuse_no_size(source: ImageSource) -> None:
+    if source.fit != "error" and source.size is None:
+        raise ConfigError(f"source.fit is {source.fit!r}, but source.size is not set", where="source.size")
 
 
 def _refuse_columns(source: ImageSource, split_column: str | None) -> None:
@@ -79,9 +82,12 @@ def _refuse_scan_keys(source: ImageSource) -> None:
         if value != ImageSource.model_fields[key].default:
             message = f"source.{key} is {value!r}, but these files are neither DICOM nor NIfTI"
             raise ConfigError(message, where=f"source.{key}", hint=f"leave source.{key} out")
+    _refuse_no_size(source)
 
 
 def _from_scans(entries: Sequence[Entry], source: ImageSource, name: str, kind: ScanFormat) -> Ingested:
+    if source.fit == "resize":
+        _refuse_no_size(source)
     scans = read_scans(entries, source, name, kind)
     parts = [entry.part for entry in scans.entries if entry.part is not None]
     data = _image_set(scans.images, [entry.label for entry in scans.entries], source)
@@ -138,7 +144,9 @@ def _volumes(images: Pixels, source: ImageSource, name: str) -> Pixels:
         sides = " x ".join(str(side) for side in images.shape[:0:-1])
         message = f"the volumes of {name!r} are {sides}, and source.size is {source.size}"
         raise DataError(message, where="source.fit", hint="set source.fit to resize, crop or pad")
-    return as_pixels(np.stack([fitted(image, None, source)[0] for image in images])[:, None])
+    depth, height, width = images.shape[1:]
+    [fitting] = fittings([Grid((depth, height, width), None)], source)
+    return as_pixels(np.stack([fitted(image, fitting) for image in images])[:, None])
 
 
 def _image_set(images: Pixels, labels: Sequence[str], source: ImageSource) -> ImageSet:

@@ -14,17 +14,15 @@ from synthgen.config import ImageSource
 from synthgen.datasets import Labels
 from synthgen.errors import ConfigError, DataError, Refusals, name_list
 from synthgen.findings import Problem
-from synthgen.scans import Scan, Stored, Unsigned
+from synthgen.scans import REVERSED, Affine, Scan, Stored, Unsigned
 from synthgen.sources.dicom import SliceHeader, read_slice, read_slice_header
 from synthgen.sources.layouts import Entry
-from synthgen.sources.nifti import nifti_shape, read_nifti
-from synthgen.sources.scan_files import Matrix, ScanFormat, Shape, Voxels, check_voxels, stretched, whole_numbers
-from synthgen.sources.scan_fitting import fitted, suggested_size
+from synthgen.sources.nifti import nifti_grid, read_nifti
+from synthgen.sources.scan_files import Grid, Matrix, Numbers, ScanFormat, check_voxels, stretched, whole_numbers
+from synthgen.sources.scan_fitting import TOLERANCE, Fitting, fitted, fittings, suggested_size
 
 # With fewer patients in a class no split by patient has one on every side.
 MIN_SUBJECTS = 3
-# Positions and steps are written with some five digits.
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Unit:
     """What becomes one image: a file, or the slices of a series. `subject` tells patients apart and is never shown."""
 
     entry: Entry
-    shape: Shape
-    read: Callable[[], Voxels]
+    grid: Grid
+    read: Callable[[], Numbers]
     subject: str | None = None
 
 
@@ -66,11 +64,15 @@ def read_scans(entries: Sequence[Entry], source: ImageSource, name: str, kind: S
     else:
         headers, units = [], _volumes(entries)
     _check_shapes(units, source, name)
-    images, affines = _read(units, source)
-    affine, mixed = _common_affine(affines)
-    values, scan = _unsigned(images, Scan(kind, "uint8", 0, _modality(headers), affine), name)
+    grids = [unit.grid for unit in units]
+    plan = fittings(grids, source)
+    affine, mixed = _common_affine(grids, plan, source)
+    # Without an affine a file is read as x, y, z.
+    axes = grids[0].axes if affine is not None else REVERSED
+    scan = Scan(kind, "uint8", 0, _modality(headers), affine, axes)
+    values, scan = _unsigned(_read(units, plan, source), scan, name)
     groups, few = _groups(units, source)
-    shapes = len({unit.shape for unit in units})
+    shapes = len({grid.shape for grid in grids})
     # A slice is an image without depth.
     pixels = values if max(values.shape[1], shapes) > 1 and values.shape[1] > 1 else values[:, 0]
     return Scans(pixels[:, None], scan, [unit.entry for unit in units], groups, [*problems, *mixed, *few], shapes)
@@ -105,7 +107,7 @@ def _burned_in(headers: Sequence[SliceHeader]) -> Iterator[Problem]:
 
 def _slices(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> list[Unit]:
     return [
-        Unit(entry, header.shape, partial(read_slice, entry.path, header), header.subject)
+        Unit(entry, header.grid, partial(read_slice, entry.path, header), header.subject)
         for entry, header in zip(entries, headers, strict=True)
     ]
 
@@ -114,8 +116,8 @@ def _volumes(entries: Sequence[Entry]) -> list[Unit]:
     refusals, units = Refusals(), []
     for entry in entries:
         with refusals.kept():
-            shape = nifti_shape(entry.path, entry.name)
-            units.append(Unit(entry, shape, partial(read_nifti, entry.path, entry.name)))
+            grid = nifti_grid(entry.path, entry.name)
+            units.append(Unit(entry, grid, partial(read_nifti, entry.path, entry.name, grid.axes)))
     refusals.raise_any()
     return units
 
@@ -163,21 +165,26 @@ def _stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Unit:
         raise DataError(f"the slices of the series of {headers[0].name!r} differ in size", where=headers[0].name)
     shape = (len(headers), headers[0].rows, headers[0].columns)
     check_voxels(shape, headers[0].name)
-    return Unit(entries[0], shape, partial(_read_stack, entries, headers), headers[0].subject)
+    grid = Grid(shape, _stack_affine(headers))
+    return Unit(entries[0], grid, partial(_read_stack, entries, headers), headers[0].subject)
 
 
-def _read_stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Voxels:
-    slices = [read_slice(entry.path, header) for entry, header in zip(entries, headers, strict=True)]
-    first, last = slices[0].affine, slices[-1].affine
-    if first is not None and last is not None and len(slices) > 1:
-        first = first.copy()
-        first[:3, 0] = (last[:3, 3] - first[:3, 3]) / (len(slices) - 1)
-    return Voxels(np.concatenate([item.values for item in slices]), first)
+def _stack_affine(headers: Sequence[SliceHeader]) -> Matrix | None:
+    first, last = headers[0].affine, headers[-1].affine
+    if first is None or last is None or len(headers) < 2:
+        return first
+    affine = first.copy()
+    affine[:3, 0] = (last[:3, 3] - first[:3, 3]) / (len(headers) - 1)
+    return affine
+
+
+def _read_stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Numbers:
+    return np.concatenate([read_slice(entry.path, header) for entry, header in zip(entries, headers, strict=True)])
 
 
 def _check_shapes(units: Sequence[Unit], source: ImageSource, name: str) -> None:
-    shapes = sorted({unit.shape for unit in units})
-    flat = sum(unit.shape[0] == 1 for unit in units)
+    shapes = sorted({unit.grid.shape for unit in units})
+    flat = sum(unit.grid.shape[0] == 1 for unit in units)
     if 0 < flat < len(units):
         message = f"{name!r} mixes {flat:,} single slices with {len(units) - flat:,} volumes"
         raise DataError(message, where=name, hint="remove the one or the other")
@@ -188,21 +195,18 @@ def _check_shapes(units: Sequence[Unit], source: ImageSource, name: str) -> None
     low, high = (" x ".join(str(bound(sides)) for sides in zip(*shapes, strict=True)) for bound in (min, max))
     message = f"the images of {name!r} have {len(shapes):,} sizes, {low} to {high} (slices, rows, columns)"
     asked = "one size is needed" if source.size is None else f"source.size is {source.size}"
-    hint = f"set source.fit to resize, crop or pad, and source.size, for example {suggested_size(shapes)}"
+    hint = f"set source.fit to pad, crop or resize, and source.size, for example {suggested_size(shapes)}"
     raise DataError(f"{message}; {asked}", where="source.fit", hint=hint)
 
 
-def _read(units: Sequence[Unit], source: ImageSource) -> tuple[list[Stored], list[Matrix | None]]:
-    refusals, images, affines = Refusals(), [], []
+def _read(units: Sequence[Unit], plan: Sequence[Fitting], source: ImageSource) -> list[Stored]:
+    refusals, images = Refusals(), []
     numbers = stretched if source.intensity == "stretch" else whole_numbers
-    for unit in units:
+    for unit, fitting in zip(units, plan, strict=True):
         with refusals.kept():
-            voxels = unit.read()
-            image, affine = fitted(numbers(voxels.values, unit.entry.name), voxels.affine, source)
-            images.append(image)
-            affines.append(affine)
+            images.append(fitted(numbers(unit.read(), unit.entry.name), fitting))
     refusals.raise_any()
-    return images, affines
+    return images
 
 
 def _unsigned(images: Sequence[Stored], scan: Scan, name: str) -> tuple[Unsigned, Scan]:
@@ -222,20 +226,43 @@ def _unsigned(images: Sequence[Stored], scan: Scan, name: str) -> tuple[Unsigned
     return values, replace(scan, dtype="int16" if signed else "uint16", offset=offset)
 
 
-def _common_affine(affines: Sequence[Matrix | None]) -> tuple[tuple[tuple[float, float, float, float], ...] | None,
-                                                              list[Problem]]:  # fmt: skip
+def _common_affine(
+    grids: Sequence[Grid], plan: Sequence[Fitting], source: ImageSource
+) -> tuple[Affine | None, list[Problem]]:
+    affines = [fitting.affine for fitting in plan]
     known = [affine for affine in affines if affine is not None]
     if not known:
         return None, []
-    steps = np.stack([affine[:3, :3] for affine in known])
-    if len(known) < len(affines) or np.abs(steps - steps[0]).max() > TOLERANCE * np.abs(steps[0]).max():
-        message = "the files differ in the spacing or the orientation of their voxels, so what is emitted states none"
-        hint = "bring them to one grid before; a set that mixes left and right is learnt as it is"
+    if len(known) < len(affines) or not _are_alike([affine[:3, :3] for affine in known]):
+        reason, hint = _disagreement(grids, source)
+        message = f"{reason}, so what is emitted states neither spacing nor orientation"
         return None, [Problem("mixed_voxel_grids", message, "warning", hint=hint)]
     affine = known[0].copy()
     if np.abs(np.stack(known)[:, :3, 3] - affine[:3, 3]).max() > TOLERANCE:
         affine[:3, 3] = 0
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in affine), []
+
+
+def _disagreement(grids: Sequence[Grid], source: ImageSource) -> tuple[str, str]:
+    """Why the files have no affine in common, and what to do."""
+    steps = [grid.affine[:3, :3] for grid in grids if grid.affine is not None]
+    if len(steps) < len(grids):
+        reason = f"{len(grids) - len(steps):,} of {len(grids):,} images do not state the spacing of their voxels"
+        return reason, "write it into their headers, or remove them"
+    if source.fit == "resize" and _are_alike(steps):
+        reason = "source.fit: resize stretches images of different sizes by different factors"
+        return reason, "source.fit: pad or crop scales all by one factor, which keeps one spacing and orientation"
+    spacings = [np.linalg.norm(step, axis=0) for step in steps]
+    turns = [step / spacing for step, spacing in zip(steps, spacings, strict=True)]
+    differing = [what for what, values in (("spacing", spacings), ("orientation", turns)) if not _are_alike(values)]
+    # Each may differ by less than is told, and both together by more.
+    reason = f"the files differ in the {' and the '.join(differing or ['grid'])} of their voxels"
+    return reason, "resample them to one grid before; a set that mixes left and right is learnt as it is"
+
+
+def _are_alike(values: Sequence[Matrix]) -> bool:
+    every = np.stack(values)
+    return bool(np.abs(every - every[0]).max() <= TOLERANCE * np.abs(every[0]).max())
 
 
 def _modality(headers: Sequence[SliceHeader]) -> str:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from synthgen.errors import DataError
-from synthgen.sources.scan_files import Matrix, Shape, Voxels, check_voxels, lacks_extra, refuse_damaged, refuse_empty
+from synthgen.scans import REVERSED, Axes
+from synthgen.sources.scan_files import (
+    Grid,
+    Matrix,
+    Numbers,
+    Shape,
+    check_voxels,
+    lacks_extra,
+    refuse_damaged,
+    refuse_empty,
+)
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
@@ -23,19 +33,28 @@ _MAX_OFFSET = 2**20
 BROKEN = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, OverflowError, IndexError, ArithmeticError)
 
 
-def nifti_shape(path: Path, name: str) -> Shape:
-    """Sides (slice, row, column) without reading a voxel; raises DataError when it is no NIfTI, or too large."""
+def nifti_grid(path: Path, name: str) -> Grid:
+    """The grid without reading a voxel; raises DataError when it is no NIfTI, or too large.
+
+    Slices, rows and columns are the axes nearest to the patient's height, depth and width, in whatever order the file
+    has them and in its direction; a single slice has its flat axis first.
+    """
     refuse_empty(path, name)
     with closing(_opened(path)) as file:
         header, _ = _header(file, name)
-        shape = _three_sides(header, name)
-        return cast(Shape, tuple(np.moveaxis(np.empty((0, *shape)), 1 + _flat_axis(shape), 1).shape[1:]))
+    shape = _three_sides(header, name)
+    try:
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    except BROKEN:
+        refuse_damaged(name)
+    is_known = bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 0
+    axes = _axes(shape, affine if is_known else np.eye(4))
+    first, second, third = (shape[axis] for axis in axes)
+    return Grid((first, second, third), affine[:, [*axes, 3]] if is_known else None, axes)
 
 
-def read_nifti(path: Path, name: str) -> Voxels:
-    """Numbers with the header's slope and intercept applied, indices in the order of the file.
-
-    A single slice has its flat axis first.
+def read_nifti(path: Path, name: str, axes: Axes = REVERSED) -> Numbers:
+    """Numbers [d, h, w] with the header's slope and intercept applied; `axes` see Scan.
 
     Raises:
         DataError: no NIfTI, cut short, of two files, with a time axis, or in colour.
@@ -53,12 +72,11 @@ def read_nifti(path: Path, name: str) -> Voxels:
     values = np.frombuffer(content, dtype, int(np.prod(shape)), offset).reshape(shape, order="F")
     try:
         slope, intercept = header.get_slope_inter()
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except BROKEN:
         refuse_damaged(name)
     if (slope, intercept) not in ((None, None), (1, 0)):
         values = values * np.float64(slope) + np.float64(intercept)
-    return _flat_first(values.astype(values.dtype.newbyteorder("="), copy=False), affine)
+    return values.astype(values.dtype.newbyteorder("="), copy=False).transpose(axes)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -111,12 +129,11 @@ def _three_sides(header: "Nifti1Header", name: str) -> Shape:
     return first, second, third
 
 
-def _flat_axis(shape: Shape) -> int:
-    return shape.index(1) if 1 in shape else 0
+def _axes(shape: Shape, affine: Matrix) -> Axes:
+    from nibabel.orientations import io_orientation
 
-
-def _flat_first(values: np.ndarray, affine: Matrix) -> Voxels:
-    flat = _flat_axis(cast(Shape, values.shape))
-    order = [flat, *(axis for axis in range(3) if axis != flat)]
-    known = bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 0
-    return Voxels(np.moveaxis(values, flat, 0), affine[:, [*order, 3]] if known else None)
+    # For each axis of the file 0 where it runs nearest to left and right, 1 to the back and front, 2 down and up.
+    nearest = io_orientation(affine)[:, 0]
+    flat = shape.index(1) if 1 in shape else None
+    first, second, third = sorted(range(3), key=lambda axis: (axis != flat, -nearest[axis]))
+    return first, second, third

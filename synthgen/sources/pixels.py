@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synthgen.config import ImageSource
 from synthgen.errors import DataError
+from synthgen.sources.deep_colour import choose_lower_bytes, is_deep_colour, is_grey, joined
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -79,21 +80,35 @@ def _too_large(name: str) -> DataError:
 
 
 def read_pixels(path: Path, name: str) -> Pixels:
-    """The upright image, uint8 [h, w] or [h, w, 3], or uint16 [h, w] for 16-bit grey.
+    """The upright image, uint8 or, of 16 bits, uint16; grey [h, w] or colour [h, w, 3].
 
     Raises:
-        DataError: empty, no image, truncated, too large, several pages, or 32-bit pixels.
+        DataError: empty, no image, truncated, too large, several pages, 32-bit pixels, or 16-bit colour that is
+            neither RGB nor grey.
     """
     with _opened(path, name) as image:
         try:
             # A JPEG of a phone may carry a second view, which nobody misses.
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
                 raise DataError(f"image {name!r} has several pages; one is allowed", where=name)
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
-            return _to_array(upright, name)
+            if is_deep_colour(image):
+                return _deep_colour(image, path, name)
+            return _to_array(_upright(image), name)
         except BROKEN:
             raise _damaged(name) from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    upright.load()
+    return upright
+
+
+def _deep_colour(image: Image.Image, path: Path, name: str) -> Pixels:
+    grey = is_grey(image)
+    with _opened(path, name) as again:
+        choose_lower_bytes(again, name)
+        return joined(_upright(image), _upright(again), is_grey=grey)
 
 
 def _to_array(image: Image.Image, name: str) -> Pixels:

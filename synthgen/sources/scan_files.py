@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthgen.errors import DataError
-from synthgen.scans import Stored
+from synthgen.scans import REVERSED, Axes, Stored
 
 ScanFormat = Literal["dicom", "nifti"]
 Numbers = npt.NDArray[np.generic]
@@ -21,11 +21,17 @@ MEDICAL_EXTRA = "pip install 'synthgen[medical]'"
 
 
 @dataclass(frozen=True)
-class Voxels:
-    """Numbers [d, h, w] of one image, and the step from voxel to voxel (RAS+, see Scan), None when unknown."""
+class Grid:
+    """Where the voxels of one image lie.
 
-    values: Numbers
+    Attributes:
+        shape: sides (slice, row, column).
+        affine, axes: see Scan; the affine is None when the file states none.
+    """
+
+    shape: Shape
     affine: Matrix | None
+    axes: Axes = REVERSED
 
 
 def scan_format(path: Path) -> ScanFormat | None:

@@ -9,6 +9,7 @@ import pytest
 from synthgen.config import ImageSource
 from synthgen.datasets import ImageSet
 from synthgen.errors import DataError
+from synthgen.exporters.png import encode_png
 from synthgen.sources import read
 
 
@@ -34,6 +35,18 @@ def test_77_images_of_16_bit_colour_become_grey(tmp_path: Path) -> None:
     assert isinstance(data, ImageSet)
     red, green, blue = np.moveaxis(images.astype(float), -1, 0)
     assert np.abs(data.images[:, 0] - (0.299 * red + 0.587 * green + 0.114 * blue)).max() <= 0.5
+
+
+def test_77_files_of_16_bit_colour_are_not_cut(tmp_path: Path) -> None:
+    images = deep_colour(tmp_path / "set.npz")
+    for number, image in enumerate(images):
+        path = tmp_path / "set" / "ab"[number % 2] / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(image.transpose(2, 0, 1), {}))
+    data = read(ImageSource(kind="images", path=str(tmp_path / "set")), seed=0).data
+    assert isinstance(data, ImageSet)
+    expected = sorted(image.transpose(2, 0, 1).tobytes() for image in images)
+    assert sorted(image.tobytes() for image in data.images) == expected
 
 
 @pytest.mark.parametrize("names", [["a.png"], []])

@@ -231,7 +231,8 @@ def test_48_spacing_and_orientation_are_those_of_the_files(tmp_path: Path) -> No
     assert volumes.scan is not None
     assert stacked.scan is not None
     np.testing.assert_allclose(slices.scan.spacing_mm, SPACING)
-    np.testing.assert_allclose(volumes.scan.affine, AFFINE)
+    # Counted as z, y, x, and in the files as x, z, y.
+    np.testing.assert_allclose(volumes.scan.affine, AFFINE[:, [1, 2, 0, 3]])
     # From slice to slice the patient's place moves to the front and up; LPS in DICOM, RAS here.
     expected = [[0, 0, -0.75, -10], [1.8, -0.4, 0, -20], [2.4, 0.3, 0, 30], [0, 0, 0, 1]]
     np.testing.assert_allclose(stacked.scan.affine, expected, atol=1e-9)
@@ -409,7 +410,7 @@ def test_volumes_are_checked_and_refused_by_what_cannot_use_them(
 ) -> None:
     path = nifti_set(tmp_path)
     config = config_file(path)
-    assert ask("check", config, "--json").json["shape"] == "24 grey volumes of 11 × 10 × 9 px, int16"
+    assert ask("check", config, "--json").json["shape"] == "24 grey volumes of 9 × 11 × 10 px, int16"
     assert ask("check", config, "-s", "synthesizer={kind: image-gan}", "--json").json["problems"] == []
     [problem] = refused("check", config, "-s", "export.formats=[folder]")
     assert problem["problem"] == "export format 'folder' holds no volumes, these data need another"
@@ -476,3 +477,9 @@ def test_real_nifti_is_stretched_padded_and_emitted(tmp_path: Path) -> None:
     data = ingested(folder, fit="pad", size=64, intensity="stretch")
     assert data.images.shape == (80, 1, 64, 64, 64)
     assert data.classes == ("images", "labels")
+    assert data.scan is not None
+    # 57 voxels of 1 mm are the longest side; all have one factor.
+    np.testing.assert_allclose(data.scan.spacing_mm, 57 / 64)
+    out = emitted(folder, tmp_path / "out", fit="pad", size=64, intensity="stretch")
+    affines = {nibabel.load(path).affine.tobytes() for path in out.rglob("*.nii.gz")}
+    assert affines == {np.diag([57 / 64, 57 / 64, 57 / 64, 1]).tobytes()}

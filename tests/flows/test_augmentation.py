@@ -43,6 +43,14 @@ def test_a_run_ends_with_a_verdict_a_report_and_a_record(space: Workspace) -> No
     )
 
 
+def test_a_full_run_is_shown_beside_the_classical_control_which_is_trained_once(space: Workspace) -> None:
+    full = {"evaluation": {"profile": "full"}}
+    outcome = run_augmentation(config(**full), space)
+    assert read_json(Path(outcome.report_json))["control"]["kind"] == "cart"
+    assert "A classical control" in Path(outcome.report_html).read_text()
+    assert "control" in run_augmentation(config(**full), space).reused_stages
+
+
 def test_the_same_config_again_does_no_work_twice(space: Workspace) -> None:
     run_augmentation(config(), space)
     outcome = run_augmentation(config(), space)

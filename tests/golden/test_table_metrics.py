@@ -187,14 +187,6 @@ def test_identifier_replay_counts_distinct_exact_matches():
     assert (finding.value, finding.low, finding.high, finding.reference) == (2, 2, 2, 1)
 
 
-def test_identifier_replay_says_when_no_identifier_was_emitted():
-    train = table({"name": "id", "x": "numeric"}, name=["a", "b"], x=[1.0, 2])
-    synthetic = Table(pd.DataFrame({"x": [1.0, 2]}), train.schema)
-    finding = identifier_replay(Evaluation(train, train, synthetic, SIZE))
-    assert finding.value == 0
-    assert finding.detail == {"note": "no identifier column was emitted"}
-
-
 @pytest.mark.parametrize("values", [4, 9])
 def test_excess_copies_equals_counting_by_hand(values):
     rng = np.random.default_rng(11)

@@ -1,12 +1,14 @@
 """Fingerprints: equal for equal tables, another for any change."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.datasets import Schema, Table
+from synthgen.attributes import Attributes
+from synthgen.datasets import ImageSet, Schema, Table
 
 KINDS = {"real": "numeric", "whole": "integer", "town": "categorical", "ok": "boolean", "day": "datetime"}
 
@@ -23,6 +25,11 @@ def frame() -> pd.DataFrame:
 
 def fingerprint(data: pd.DataFrame, label: str = "town") -> str:
     return Table(data, Schema(KINDS, label)).fingerprint()
+
+
+def data_sha256(data: pd.DataFrame, **roles: object) -> str:
+    kinds = {name: KINDS.get(name, "numeric") for name in data.columns}
+    return Table(data, Schema(kinds, **{"label": "town", **roles})).data_sha256()
 
 
 def changed(column: str, row: int, value: object) -> pd.DataFrame:
@@ -61,7 +68,25 @@ def test_equal_tables_have_one_fingerprint() -> None:
 )
 def test_any_change_gives_another_fingerprint(change: Callable[[], pd.DataFrame]) -> None:
     assert fingerprint(change()) != fingerprint(frame())
+    assert data_sha256(change()) != data_sha256(frame())
 
 
 def test_the_schema_belongs_to_the_fingerprint() -> None:
     assert fingerprint(frame(), "ok") != fingerprint(frame())
+
+
+def test_roles_of_columns_move_no_identity_of_the_data_and_kinds_do() -> None:
+    roles = {"label": "ok", "group": "town", "protected": ("real",), "secrets": ("whole",)}
+    assert data_sha256(frame(), **roles) == data_sha256(frame(), label=None) == data_sha256(frame())
+    other = Table(frame(), Schema({**KINDS, "whole": "categorical"}, "town"))
+    assert other.data_sha256() != data_sha256(frame())
+
+
+def test_protected_attributes_of_images_move_no_identity_of_the_data_and_their_levels_do() -> None:
+    def images(*, protected: tuple[str, ...] = (), site: str = "x") -> ImageSet:
+        attributes = replace(Attributes.of({"site": [site, "y"]}, {"site": ["x", "y", "z"]}), protected=protected)
+        return ImageSet(np.zeros((2, 1, 4, 4), np.uint8), np.array([0, 1]), ("a", "b"), attributes=attributes)
+
+    assert images(protected=("site",)).data_sha256() == images().data_sha256()
+    assert images(protected=("site",)).fingerprint() != images().fingerprint()
+    assert images(site="z").data_sha256() != images().data_sha256()

@@ -1,12 +1,13 @@
 """Judgement: PASS, FAIL and INCONCLUSIVE by the interval, and no way around it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen.config import GateConfig
+from synthgen.config import GateConfig, Purpose
 from synthgen.errors import ConfigError
 from synthgen.findings import Finding, NotMeasured, Rule, Verdict, worst
 from synthgen.gates import DEFAULT_RULES, judge, rules_for, verdict_of
@@ -89,6 +90,25 @@ def test_a_value_beyond_the_warning_passes_with_a_remark() -> None:
     assert (judgement.verdict, "0.75" in judgement.remark) == (Verdict.PASS, True)
 
 
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("beta_recall", Verdict.FAIL),
+        ("coverage", Verdict.FAIL),
+        ("mode_coverage", Verdict.FAIL),
+        ("c2st_auc", Verdict.INCONCLUSIVE),
+        ("frechet_ratio", Verdict.INCONCLUSIVE),
+        ("excess_copies", Verdict.PASS),
+    ],
+)
+def test_no_rule_that_compares_by_class_passes_a_set_that_lost_one(metric: str, expected: Verdict) -> None:
+    found = replace(finding(0.5, 0.4, 0.6), metric=metric)
+    rule = Rule(metric, at_most=0.9, required=False, blocks=True)
+    assert [judge([rule], [found], [], lost_classes=lost)[0].verdict for lost in (0, 1)] == [Verdict.PASS, expected]
+    (judgement,) = judge([rule], [found], [], lost_classes=1)
+    assert judgement.required is (expected == Verdict.FAIL)
+
+
 def test_only_required_rules_decide_the_run() -> None:
     rules = [Rule("m", at_most=1, required=True), Rule("m", at_most=0, required=False)]
     judgements = judge(rules, [finding(0.5, 0.4, 0.6)], [])
@@ -108,6 +128,13 @@ def test_privacy_is_required_only_for_sharing() -> None:
     }
     assert "excess_copies" not in required["augment"]
     assert {"excess_copies", "membership_tpr_at_1pct_fpr", "identifier_replay"} <= required["share"]
+
+
+@pytest.mark.parametrize("purpose", ["augment", "share"])
+def test_wrong_labels_refuse_images_for_every_purpose(purpose: Purpose) -> None:
+    [rule] = [rule for rule in rules_for("images", purpose) if rule.metric == "class_agreement"]
+    wrong = replace(finding(-0.1, -0.12, -0.08), metric="class_agreement")
+    assert verdict_of(judge([rule], [wrong], [])) == Verdict.FAIL
 
 
 def test_a_gate_in_the_config_replaces_the_threshold() -> None:

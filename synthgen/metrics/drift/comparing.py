@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from pandas.api.types import is_numeric_dtype
 
 from synthgen.datasets import Data, ImageSet, Index, Keys, Table
 from synthgen.findings import Drift, Movement, Separation
@@ -32,7 +33,7 @@ def compare(old: Data, new: Data, *, since: str, seed: int) -> Drift:
     Args:
         since: the run that the old data are of.
     """
-    fresh = arrived(old.row_keys(), new.row_keys())
+    fresh = arrived(*_row_keys(old, new))
     now = new if fresh is None else new.take(np.flatnonzero(fresh))
     came, kept = len(now), 0 if fresh is None else len(new) - len(now)
     nothing = Drift(since, len(old), len(new), kept, _schema_changes(old, new), [], None)
@@ -42,6 +43,16 @@ def compare(old: Data, new: Data, *, since: str, seed: int) -> Drift:
     sides = (_one_of_each_group(old, rng), _one_of_each_group(now, rng))
     note = "" if fresh is None else f"the {came:,} rows that came in are compared with the {len(old):,} old ones"
     return replace(nothing, movements=_movements(*sides), separation=_told_apart(*sides, rng), note=note)
+
+
+def _row_keys(old: Data, new: Data) -> tuple[Keys, Keys]:
+    """Keys of the rows of both: equal numbers are equal, though a gap on one side alone makes its dtype another."""
+    if isinstance(old, Table) and isinstance(new, Table):
+        both = [name for name in old.frame if name in new.frame]
+        numeric = [name for name in both if all(is_numeric_dtype(data.frame[name].dtype) for data in (old, new))]
+        other = [name for name in numeric if old.frame[name].dtype != new.frame[name].dtype]
+        old, new = (replace(data, frame=data.frame.astype(dict.fromkeys(other, "float64"))) for data in (old, new))
+    return old.row_keys(), new.row_keys()
 
 
 def arrived(old: Keys, new: Keys) -> npt.NDArray[np.bool_] | None:

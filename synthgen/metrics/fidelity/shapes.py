@@ -18,6 +18,8 @@ MIN_ROWS = 20
 ROUND_DECIMALS = 14
 BINS = 10
 WORST_PAIRS = 20
+# So many values on one side and none on the other are no chance: 1 in 4,500 pairs of real samples at worst (Poisson).
+ENOUGH_VALUES = 10
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ def column_shapes(evaluation: Evaluation) -> Finding:
     """Mean over columns of 1 - Kolmogorov-Smirnov distance (numbers, dates) or 1 - total variation, in [0, 1].
 
     Synthetic against train, the reference holdout against train, on equal numbers of rows of each class. Equal to
-    SDMetrics' "Column Shapes" score. Missing values are left out. The interval is that of a bootstrap over the rows
-    of both sides, from each row's influence (infinitesimal jackknife, Jaeckel 1972).
+    SDMetrics' "Column Shapes" score, but for a column that has values on one side alone: it scores 0, there it is left
+    out. Missing values are left out. The interval is that of a bootstrap over the rows of both sides, from each row's
+    influence (infinitesimal jackknife, Jaeckel 1972).
     """
     train, holdout, synthetic = _encoded(evaluation)
     found, reference = Mean.of(shape_scores(train, synthetic)), Mean.of(shape_scores(train, holdout))
@@ -52,9 +55,11 @@ def pair_trends(evaluation: Evaluation) -> Finding:
     Two numeric columns: 1 - |difference of Pearson correlations| / 2; else 1 - total variation of the joint
     frequencies, numbers cut into ten bins of the real range. Synthetic against train, the reference holdout against
     train, on equal numbers of rows of each class. Equal to the mean of SDMetrics' CorrelationSimilarity and
-    ContingencySimilarity over all pairs. `quality_report` in the detail is what its report prints with both thresholds
-    at 0 (the default drops weak pairs: 13 of 105 were left on Adult): each side has bins of its own range there, and
-    one extreme value moves real against real from .98 to .96 on Adult. Interval as for `column_shapes`.
+    ContingencySimilarity over all pairs; two numeric columns of which one has values on one side alone score 0, and
+    a column that is constant on one side has the correlation 0 there. `quality_report` in the detail is what its report
+    prints with both thresholds at 0 (the default drops weak pairs: 13 of 105 were left on Adult): each side has bins of
+    its own range there, and one extreme value moves real against real from .98 to .96 on Adult. Interval as for
+    `column_shapes`.
     """
     train, holdout, synthetic = _encoded(evaluation)
     found, reference = Mean.of(trend_scores(train, synthetic)), Mean.of(trend_scores(train, holdout))
@@ -104,18 +109,31 @@ def _finding(metric: str, found: Mean, reference: Mean, detail: Mapping[str, obj
 
 
 def shape_scores(real: Encoded, synthetic: Encoded) -> Iterator[Score]:
-    """The score of each column; a column without a value on one side has none."""
+    """The score of each column: 0 where one side alone has values; none where those are few, or neither has any."""
     for name, left, right in zip(real.numeric_names, real.numeric.T, synthetic.numeric.T, strict=True):
         if np.isfinite(left).any() and np.isfinite(right).any():
             yield _ks_complement(name, np.round(left, ROUND_DECIMALS), np.round(right, ROUND_DECIMALS))
+        elif _is_on_one_side(np.isfinite(left), np.isfinite(right)):
+            yield _zero((name,), real, synthetic)
     columns = zip(real.category_names, real.codes.T, synthetic.codes.T, real.levels, strict=True)
     for name, before, after, levels in columns:
         if (before >= 0).any() and (after >= 0).any():
             yield _tv_complement((name,), before, after, levels)
+        elif _is_on_one_side(before >= 0, after >= 0):
+            yield _zero((name,), real, synthetic)
+
+
+def _is_on_one_side(*known: npt.NDArray[np.bool_]) -> bool:
+    few, many = sorted(int(side.sum()) for side in known)
+    return few == 0 and many >= ENOUGH_VALUES
+
+
+def _zero(names: tuple[str, ...], real: Encoded, synthetic: Encoded) -> Score:
+    return Score(names, 0.0, np.zeros(len(real)), np.zeros(len(synthetic)))
 
 
 def trend_scores(real: Encoded, synthetic: Encoded, *, own_bins: bool = False) -> Iterator[Score]:
-    """The score of each pair of columns; two numeric columns of which one is constant have none.
+    """The score of each pair of columns; two numeric columns of which one is constant on both sides have none.
 
     Args:
         own_bins: cut the numbers of each side into bins of its own range, as SDMetrics' report does.
@@ -123,10 +141,15 @@ def trend_scores(real: Encoded, synthetic: Encoded, *, own_bins: bool = False) -
     edges = [_edges(column, is_open=not own_bins) for column in real.numeric.T]
     other = [_edges(column, is_open=False) for column in synthetic.numeric.T] if own_bins else edges
     left, right = _discrete(real, edges), _discrete(synthetic, other)
+    sides = enumerate(zip(real.numeric.T, synthetic.numeric.T, strict=True))
+    one_sided = {a for a, columns in sides if _is_on_one_side(*map(np.isfinite, columns))}
     for a, b in combinations(range(len(real.names)), 2):
         names = (real.names[a], real.names[b])
         if b < len(real.numeric_names):
-            yield from _correlation_similarity(names, real.numeric[:, [a, b]], synthetic.numeric[:, [a, b]])
+            if {a, b} & one_sided:
+                yield _zero(names, real, synthetic)
+            else:
+                yield from _correlation_similarity(names, real.numeric[:, [a, b]], synthetic.numeric[:, [a, b]])
             continue
         levels = int(max(left[:, b].max(), right[:, b].max())) + 1
         before, after = left[:, a] * levels + left[:, b], right[:, a] * levels + right[:, b]
@@ -184,9 +207,10 @@ def _centred(slopes: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def _correlation_similarity(names: tuple[str, str], real: FloatArray, synthetic: FloatArray) -> Iterator[Score]:
-    left, right = _pearson(*real.T), _pearson(*synthetic.T)
-    if left is None or right is None:
+    found = _pearson(*real.T), _pearson(*synthetic.T)
+    if found == (None, None):
         return
+    left, right = (side or (0.0, np.zeros(len(rows))) for side, rows in zip(found, (real, synthetic), strict=True))
     sign = float(np.sign(left[0] - right[0]))
     yield Score(names, 1 - abs(left[0] - right[0]) / 2, -sign / 2 * left[1], sign / 2 * right[1])
 

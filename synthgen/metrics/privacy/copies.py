@@ -20,7 +20,7 @@ def excess_copies(evaluation: Evaluation) -> Finding:
     (t / N_t - h / N_h) * N_t / n: t of N_t distinct training rows and h of N_h distinct holdout rows appear among n
     distinct synthetic rows, see `distinct_tables`. Rates compare sides of different size. Interval: the low end by the
     likelihood ratio at 99.8 %, the high end by Newcombe 1998. Reference: 0, the expectation for any sample that does
-    not know the side of a row.
+    not know the side of a row. The report says that the low end is not at 95 %: see LOW_CONFIDENCE.
     """
     train, holdout, synthetic = (part.keys for part in distinct_tables(evaluation))
     if min(len(train), len(holdout), len(synthetic)) < MIN_ROWS:
@@ -36,6 +36,7 @@ def excess_copies(evaluation: Evaluation) -> Finding:
         reference=0.0, higher_is_better=False, n=min(len(synthetic), len(holdout)), threat_model=THREAT_MODEL,
         detail={
             "equal_to_train": in_train, "equal_to_holdout": in_holdout,
+            "low_confidence": LOW_CONFIDENCE,
             "distinct_train": len(train), "distinct_holdout": len(holdout), "distinct_synthetic": len(synthetic),
         },
     )  # fmt: skip

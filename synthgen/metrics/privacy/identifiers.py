@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 
 from synthgen.datasets import Table
+from synthgen.errors import name_list
 from synthgen.findings import Finding
-from synthgen.metrics.evaluation import Evaluation
+from synthgen.metrics.evaluation import Evaluation, NotApplicable
+from synthgen.metrics.privacy.copies import LOW_CONFIDENCE
 from synthgen.metrics.table_features import tables, texts
+from synthgen.stats import rate_difference_low
 
 THREAT_MODEL = "Anyone who reads the synthetic rows and knows a real name or number."
 # A category with more distinct values than this share of its rows names the row rather than describes it.
@@ -18,24 +21,59 @@ def identifier_replay(evaluation: Evaluation) -> Finding:
     """How many distinct real identifiers appear among the synthetic ones; a census, so the interval is the value.
 
     Identifiers: columns of kind id and text that were emitted, and text categories of which most values are unique.
-    Compared exactly, character by character, with train. The reference counts identifiers of the holdout that are
-    in train. Not counted: a column that only numbers the synthetic rows, 0 or 1 and up, each number once. It says
-    nothing about a person, though the training rows may be numbered alike.
+    Compared exactly with train: numbers by value, texts character by character. The reference counts identifiers of
+    the holdout that are in train. Not counted: a column that only numbers the synthetic rows, 0 or 1 and up, each
+    number once. It says nothing about a person, though the training rows may be numbered alike. Nor one of which
+    nobody said that it identifies, and whose values recur among real rows by chance, see `_is_coincidence`.
     """
     train, holdout, synthetic = tables(evaluation)
-    candidates = [name for name in _identifiers(train) if name in synthetic.frame]
-    numbered = [name for name in candidates if _only_numbers_the_rows(synthetic.frame[name])]
-    emitted = [name for name in candidates if name not in numbered]
-    replayed = {name: len(_values(train, name) & _values(synthetic, name)) for name in emitted}
-    in_both = sum(len(_values(train, name) & _values(holdout, name)) for name in emitted if name in holdout.frame)
+    known = _identifiers(train)
+    emitted = [name for name in known if name in synthetic.frame]
+    numbered = [name for name in emitted if _only_numbers_the_rows(synthetic.frame[name])]
+    others = [name for name in emitted if name not in numbered]
+    recurring = [name for name in others if _is_coincidence(train, holdout, synthetic, name)]
+    counted = [name for name in others if name not in recurring]
+    if not counted:
+        raise NotApplicable(_why_nothing(known, numbered, recurring))
+    replayed = {name: len(_values(train, name) & _values(synthetic, name)) for name in counted}
+    in_both = sum(len(_values(train, name) & _values(holdout, name)) for name in counted if name in holdout.frame)
     value = float(sum(replayed.values()))
-    detail: dict[str, object] = {"replayed": replayed} if emitted else {"note": "no identifier column was emitted"}
-    if numbered:
-        detail["row_numbers"] = numbered
+    notes = {"row_numbers": numbered, "recurring": recurring}
     return Finding(
         metric="identifier_replay", family="privacy", value=value, low=value, high=value, reference=float(in_both),
-        higher_is_better=False, n=len(synthetic), threat_model=THREAT_MODEL, detail=detail,
+        higher_is_better=False, n=len(synthetic), threat_model=THREAT_MODEL,
+        detail={"replayed": replayed, **{name: columns for name, columns in notes.items() if columns}},
     )  # fmt: skip
+
+
+def _why_nothing(known: list[str], numbered: list[str], recurring: list[str]) -> str:
+    if not known:
+        return "no column identifies a row"
+    reasons = [
+        f"column {name_list(names)} {what}"
+        for names, what in (
+            (numbered, "only numbers the synthetic rows"),
+            (recurring, "was taken for an id, but its values recur by chance, held-out ones as often as training ones"),
+        )
+        if names
+    ]
+    return "; ".join(reasons) or "no identifier was emitted"
+
+
+def _is_coincidence(train: Table, holdout: Table, synthetic: Table, name: str) -> bool:
+    """Whether a column that is an identifier by guess alone repeats values of train no more than held-out ones.
+
+    Names and numbers of people do not recur: where none of the holdout is in train, nor among the synthetic ones,
+    every replay counts. Confidence as for `excess_copies`.
+    """
+    is_guess = train.schema.kinds[name] == "categorical" or name in train.schema.guessed_ids
+    if not is_guess or name not in holdout.frame:
+        return False
+    real, control, made = (_values(part, name) for part in (train, holdout, synthetic))
+    if not real & made or not control & (real | made):
+        return False
+    rates = (len(real & made), len(real)), (len(control & made), len(control))
+    return rate_difference_low(*rates, confidence=LOW_CONFIDENCE) <= 0
 
 
 def _only_numbers_the_rows(column: pd.Series) -> bool:

@@ -74,8 +74,9 @@ def discriminator_membership(evaluation: Evaluation) -> Finding:
 
     White-box attack of Hayes 2019 (LOGAN, arXiv:1705.07663): who scores as more real was trained on. The stronger of
     two counts: the score, and the score minus the median of its class. Members and strangers as in
-    `membership_tpr_at_1pct_fpr`. Reference: every second stranger against the others. For information: it says what
-    handing on the model would add, not what the emitted images give away.
+    `membership_tpr_at_1pct_fpr`. Reference: every second stranger against the others. The two controls of that attack
+    have no place here: they stand in for emitted images, and this one scores the real ones. For information: it says
+    what handing on the model would add, not what the emitted images give away.
     """
     if evaluation.realism is None:
         raise NotApplicable("there is no discriminator that one could ask")

@@ -55,7 +55,9 @@ def membership_rare(evaluation: Evaluation) -> Finding:
     Groups under 300 people on a side are listed as not measurable. Low end: `surely_named`, corrected for both attacks
     and all groups (the first step of a Holm test, which decides whether any is beyond a limit; half of the error for
     the rare); high end: `hits`, the largest of all groups. Detail: p-values against guessing, adjusted by Holm 1979.
-    Reference: half of the holdout in place of the synthetic rows, the other half as strangers.
+    Reference: half of the holdout in place of the synthetic rows, the other half as strangers. Controls in the detail:
+    the largest share of the same groups with independent columns, which cannot leak, and with 5 % training rows among
+    them, a known leak.
     """
     exposed = exposure(evaluation)
     groups = _groups(exposed.crowd, exposed.sides)
@@ -66,7 +68,10 @@ def membership_rare(evaluation: Evaluation) -> Finding:
         name: inside for name, inside in groups.items()
         if name == RARE or _smaller_side(exposed.crowd, inside) >= MIN_GROUP
     }  # fmt: skip
-    found = _named(exposed.crowd, exposed.to_synthetic, measured)
+    found, independent, leak = (
+        _named(exposed.crowd, distances, measured)
+        for distances in (exposed.to_synthetic, exposed.to_independent, exposed.to_leak)
+    )
     second = _groups(exposed.second, exposed.second_sides)
     fresh = _named(exposed.second, exposed.to_fresh, {name: second[name] for name in measured})
     return Finding(
@@ -75,6 +80,7 @@ def membership_rare(evaluation: Evaluation) -> Finding:
         reference=max(one.rate for one in fresh), higher_is_better=False, n=max(found, key=lambda one: one.high).n,
         threat_model=THREAT_MODEL,
         detail={
+            "control_independent": max(one.rate for one in independent), "control_leak": max(one.rate for one in leak),
             "rare": found[0].rate, "worst": max(found, key=lambda one: one.rate).group,
             "groups": [asdict(one) for one in found],
             "not_measurable": [name for name in groups if name not in measured], "group_needs": MIN_GROUP,

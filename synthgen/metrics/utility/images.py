@@ -19,6 +19,7 @@ from synthgen.metrics.augmented_images import (
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.image_classifier import torch_generator
 from synthgen.metrics.image_features import image_sets
+from synthgen.metrics.learner import balanced_variance
 from synthgen.metrics.utility.controls import Gain, over_controls
 from synthgen.stats import FloatArray, t_interval
 
@@ -134,7 +135,7 @@ def paired_gain(arm: Hits, control: Hits, codes: Index) -> Gain:
     """Mean paired difference of balanced accuracy with its interval, from bool [seeds, n]."""
     differences = _balanced(arm, codes) - _balanced(control, codes)
     per_image = arm.mean(axis=0) - control.mean(axis=0)
-    low, high = t_interval(differences, extra_variance=_test_variance(per_image, codes))
+    low, high = t_interval(differences, extra_variance=balanced_variance(codes, per_image))
     return {"value": float(differences.mean()), "low": low, "high": high}
 
 
@@ -142,10 +143,3 @@ def _balanced(hits: Hits, codes: Index) -> FloatArray:
     """Mean over classes of the share of hits, float64 [seeds], from bool [seeds, n]."""
     per_class = [hits[:, codes == code].mean(axis=1) for code in np.unique(codes)]
     return np.asarray(np.mean(per_class, axis=0), dtype=np.float64)
-
-
-def _test_variance(per_image: FloatArray, codes: Index) -> float:
-    # What a bootstrap of the test images within their classes converges to.
-    classes = np.unique(codes)
-    variances = [np.var(per_image[codes == code]) / np.sum(codes == code) for code in classes]
-    return float(np.sum(variances) / len(classes) ** 2)

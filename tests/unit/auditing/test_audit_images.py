@@ -91,6 +91,10 @@ def test_every_set_gets_the_levels_of_train_and_what_train_lacks_is_told(files: 
     assert problem.message == "120 of 360 images of synthetic have a 'sex' that no training image has"
 
 
+def test_a_set_is_known_by_its_images_whichever_columns_are_protected(files: dict[str, Path]) -> None:
+    assert opened(files).hashes() == opened(files, protected=["sex"]).hashes()
+
+
 def test_columns_that_are_not_protected_are_not_looked_at(files: dict[str, Path]) -> None:
     inputs = opened(files)
     assert isinstance(inputs.train, ImageSet)

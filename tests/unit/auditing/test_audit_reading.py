@@ -7,11 +7,15 @@ import pandas as pd
 import pytest
 
 from synthgen.auditing.reading import Inputs, read_inputs
-from synthgen.config import AuditOptions
+from synthgen.config import EVALUATION_SIZES, AuditOptions
 from synthgen.config_reading import parse_audit_options
 from synthgen.datasets import Table
 from synthgen.errors import ConfigError, DataError, SynthgenError, UsageError
 from synthgen.files import write_json
+from synthgen.findings import Finding
+from synthgen.metrics.evaluation import Evaluation, NotApplicable
+from synthgen.metrics.privacy.identifiers import identifier_replay
+from synthgen.metrics.table_features import texts
 
 
 def people(n: int, seed: int = 0) -> pd.DataFrame:
@@ -30,6 +34,50 @@ def people(n: int, seed: int = 0) -> pd.DataFrame:
 
 def opened(train: pd.DataFrame, synthetic: pd.DataFrame, **options: object) -> Inputs:
     return read_inputs({"train": train, "synthetic": synthetic}, parse_audit_options(options))
+
+
+def replayed(inputs: Inputs) -> Finding:
+    assert inputs.holdout is not None
+    return identifier_replay(Evaluation(inputs.train, inputs.holdout, inputs.synthetic, EVALUATION_SIZES["quick"]))
+
+
+def numbered(ids: object, seed: int) -> pd.DataFrame:
+    return people(300, seed).drop(columns=["id", "name"]).assign(patient_id=ids)
+
+
+@pytest.mark.parametrize("options", [{}, {"ids": ["patient_id"]}])
+@pytest.mark.parametrize("form", ["csv", "Int64", "float64"])
+def test_copied_numbers_of_people_are_found_though_one_is_missing(
+    options: dict[str, object], form: str, tmp_path: Path
+) -> None:
+    numbers = np.random.default_rng(0).permutation(np.arange(100_000, 900_000))
+    gappy = pd.Series(numbers[:300], dtype="Int64" if form == "csv" else form).where(np.arange(300) != 7)
+    synthetic = tmp_path / ("synthetic.csv" if form == "csv" else "synthetic.parquet")
+    frame = numbered(gappy, 3)
+    frame.to_csv(synthetic, index=False) if form == "csv" else frame.to_parquet(synthetic)
+    items = {"train": numbered(numbers[:300], 1), "holdout": numbered(numbers[300:600], 2), "synthetic": synthetic}
+    finding = replayed(read_inputs(items, parse_audit_options(options)))
+    assert (finding.low, finding.reference) == (299, 0)
+
+
+def test_a_declared_category_of_numbers_is_the_same_with_a_gap() -> None:
+    gappy = people(60, 1).assign(code=[None, *[1, 2, 3] * 19, 1, 2])
+    inputs = opened(people(80), gappy, types={"code": "categorical"})
+    assert isinstance(inputs.synthetic, Table)
+    assert set(texts(inputs.synthetic.frame, "code")) == {None, "1", "2", "3"}
+
+
+def test_a_guess_that_recurs_by_chance_is_no_identifier_and_a_declared_one_is() -> None:
+    rng = np.random.default_rng(0)
+    parts = {
+        name: people(400, seed).drop(columns=["id", "name"]).assign(
+            income=[f"$ {value}" for value in rng.integers(0, 9_000, 400)]
+        )
+        for seed, name in enumerate(["train", "synthetic", "holdout"])
+    }  # fmt: skip
+    with pytest.raises(NotApplicable, match="'income' was taken for an id, but its values recur by chance"):
+        replayed(read_inputs(parts, AuditOptions()))
+    assert replayed(read_inputs(parts, AuditOptions(ids=("income",)))).low > 0
 
 
 def kinds(inputs: Inputs) -> dict[str, str]:
@@ -85,6 +133,7 @@ def test_roles_that_exclude_each_other_are_refused(options: dict[str, object], s
     [
         ({"protcted": ["city"]}, "key 'protcted' is not known; did you mean 'protected'"),
         ({"types": {"city": "categoric"}}, "types.city"),
+        ({"gates": [{"metric": "c2st_auc", "at_most": float("inf")}]}, "at_most: input should be a finite number"),
         ({"gates": [{"metric": "c2st_auc"}]}, "a gate needs at_most, at_least or required"),
     ],
 )
@@ -119,6 +168,14 @@ def test_a_column_can_be_left_out_of_all_files_and_ids_may_be_absent(synthetic: 
     inputs = opened(people(80), synthetic, drop=dropped)
     assert isinstance(inputs.synthetic, Table)
     assert not {"extra", *dropped} & set(inputs.synthetic.frame)
+
+
+def test_a_set_is_known_by_its_data_whatever_its_columns_are_asked_for() -> None:
+    plain = opened(people(80), people(60, 1), label="ill").hashes()
+    asked = opened(people(80), people(60, 1), label="ill", protected=["city"], secrets=["code"]).hashes()
+    assert plain == asked
+    assert set(plain) == {"data_sha256", "synthetic_sha256"}
+    assert opened(people(80, 2), people(60, 1), label="ill").hashes()["data_sha256"] != plain["data_sha256"]
 
 
 def marked() -> pd.DataFrame:

@@ -78,7 +78,7 @@ def test_what_is_dropped_of_a_group_is_drawn_again_for_it():
     candidates, chosen, record = curated(0.6)
     assert counts(chosen) == counts(candidates)
     assert not np.isin(chosen.row_keys(), TRAIN.row_keys()).any()
-    assert (record.copies_kept, record.dropped_per_class.keys()) == (0, set(QUOTA))
+    assert (record.copies_kept, record.per_class.keys()) == (0, set(QUOTA))
     # By class alone women lose what they are dropped more often by, and the record says so.
     _, by_class, record = curated(0.6, by_group=False)
     assert record.drawn_per_group.keys() == {"sex: f", "sex: m"}

@@ -9,6 +9,7 @@ from synthgen.config import CurationConfig
 from synthgen.curation.looks import UNUSUAL, Looks
 from synthgen.curation.selection import MAX_ROUNDS, CurationRecord, Screen, curate
 from synthgen.datasets import Data, ImageSet, Labels, class_counts, class_rows
+from synthgen.errors import TrainingError
 from synthgen.metrics import image_classifier
 from synthgen.sources import builtin
 
@@ -53,18 +54,44 @@ def test_images_unlike_any_real_one_are_out_of_reach(digits, screen) -> None:
     assert screen.looks.out_of_reach(replace(fresh, images=noise)).mean() > 0.9
 
 
-def test_a_class_with_few_valid_images_has_no_bar(digits) -> None:
-    valid = digits["valid"]
-    few = valid.take(np.concatenate([class_rows(valid, "0")[:5], np.flatnonzero(valid.codes != 0)]))
-    looks = Looks.of(digits["train"], few, CONFIG, np.random.default_rng(0))
+def without(images: ImageSet, name: str, kept: int) -> ImageSet:
+    """All images of the other classes, and so many of this one."""
+    others = np.flatnonzero(images.codes != images.classes.index(name))
+    return images.take(np.concatenate([class_rows(images, name)[:kept], others]))
+
+
+def test_training_images_set_the_bars_of_a_class_with_few_valid_ones(digits) -> None:
+    train, valid, fresh = without(digits["train"], "0", 30), without(digits["valid"], "0", 5), digits["fresh"]
+    looks = Looks.of(train, valid, CONFIG, np.random.default_rng(0))
     assert looks is not None
-    assert "0" not in looks.chance
-    zeros = digits["fresh"].take(class_rows(digits["fresh"], "1"))
-    assert not looks.of_another_class(replace(zeros, codes=np.zeros(len(zeros), dtype=np.int64))).any()
-    assert Looks.of(digits["train"], few.take(np.arange(5)), CONFIG, np.random.default_rng(0)) is None
-    assert (
-        Looks.of(digits["train"], few, CurationConfig(labels="keep", outliers="keep"), np.random.default_rng(0)) is None
-    )
+    assert looks.unknown == ()
+    zeros, ones = (fresh.take(class_rows(fresh, name)) for name in "01")
+    as_zeros = replace(ones, codes=np.zeros(len(ones), dtype=np.int64))
+    noise = np.random.default_rng(0).integers(0, 255, zeros.images.shape, dtype=np.uint8)
+    assert looks.of_another_class(as_zeros).mean() > 0.9
+    assert looks.out_of_reach(replace(zeros, images=noise)).mean() > 0.9
+    for dropped in (looks.of_another_class(zeros), looks.out_of_reach(zeros)):
+        assert dropped.mean() < 8 * UNUSUAL
+
+
+def test_a_class_with_few_images_has_no_bar_and_is_named(digits) -> None:
+    train, valid = without(digits["train"], "0", 10), without(digits["valid"], "0", 5)
+    screen = Screen.of(train, valid, CONFIG).looking(CONFIG, np.random.default_rng(0))
+    assert screen.looks is not None
+    assert "0" not in screen.looks.chance
+    ones = digits["fresh"].take(class_rows(digits["fresh"], "1"))
+    record = CurationRecord()
+    assert not screen.odd(replace(ones, codes=np.zeros(len(ones), dtype=np.int64)), record).any()
+    assert record.unknown_classes == ("0",)
+
+
+def test_bars_are_not_set_where_nothing_can_be_or_is_to_be_looked_at(digits) -> None:
+    train, valid, rng = digits["train"], digits["valid"], np.random.default_rng(0)
+    looks = Looks.of(train.take(np.arange(30)), valid.take(np.arange(5)), CONFIG, rng)
+    assert looks is not None
+    assert looks.unknown == tuple(sorted(set(train.labels[:30])))
+    assert not (looks.of_another_class(valid) | looks.out_of_reach(valid)).any()
+    assert Looks.of(train, valid, CurationConfig(labels="keep", outliers="keep"), rng) is None
 
 
 def test_quotas_are_filled_with_images_of_their_class_and_rates_are_told(digits, screen) -> None:
@@ -84,14 +111,14 @@ def test_quotas_are_filled_with_images_of_their_class_and_rates_are_told(digits,
     data, record = curate(draw(np.repeat(["2", "7"], [30, 12]), rng), quota, draw, screen, CONFIG, rng)
     assert {name: count for name, count in class_counts(data).items() if count} == quota
     assert record.other_class > 8
-    assert record.drawn_per_class["2"] > record.drawn_per_class["7"] > 12
-    assert record.other_class == sum(record.other_class_per_class.values())
-    assert sum(record.dropped_per_class.values()) >= record.other_class
+    of_class = record.per_class
+    assert of_class["2"]["drawn"] > of_class["7"]["drawn"] > 12
+    assert record.other_class == sum(counts.get("other_class", 0) for counts in of_class.values())
     assert (record.odd_kept, record.copies_kept) == (0, 0)
     assert screen.looks.of_another_class(data).sum() == 0
 
 
-def test_what_cannot_be_replaced_is_filled_with_odd_images_before_copies(digits, screen) -> None:
+def test_what_cannot_be_replaced_is_filled_with_odd_images_and_never_with_copies(digits, screen) -> None:
     train, fresh = digits["train"], digits["fresh"]
     ones, copies = class_rows(fresh, "1")[:6], class_rows(train, "0")[:6]
 
@@ -102,4 +129,8 @@ def test_what_cannot_be_replaced_is_filled_with_odd_images_before_copies(digits,
     candidates = ImageSet(images, np.zeros(12, dtype=np.int64), train.classes, mirror_keeps_label=False)
     data, record = curate(candidates, {"0": 7}, draw, screen, CONFIG, np.random.default_rng(0))
     assert (len(data), record.odd_kept, record.copies_kept, record.rounds) == (7, 7, 0, MAX_ROUNDS)
+    assert record.per_class["0"]["odd_kept"] == 7
     assert screen.odd(data, CurationRecord()).all()
+    rounds = MAX_ROUNDS + 1
+    with pytest.raises(TrainingError, match=f"1 of {6 * rounds + 1} are missing .*; {6 * rounds} more copy training"):
+        curate(candidates, {"0": 6 * rounds + 1}, draw, screen, CONFIG, np.random.default_rng(0))

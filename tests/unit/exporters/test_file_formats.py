@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from synthgen import __version__
 from synthgen.datasets import ImageSet, Schema, Table
 from synthgen.errors import DataError
 from synthgen.exporters.images import folder_names, write_folder
@@ -102,4 +103,5 @@ def test_synthetic_files_say_so_and_real_ones_do_not(tmp_path: Path) -> None:
     index = pd.read_parquet(tmp_path / "index.parquet")
     texts = [Image.open(tmp_path / path).text for path in index["path"]]  # type: ignore[attr-defined]
     assert texts[0] == {}
-    assert texts[1] == {"Source": "synthetic", "Comment": "made by synthgen, run run-7"}
+    software = f"synthgen {__version__}"
+    assert texts[1] == {"Source": "synthetic", "Software": software, "Comment": "made by synthgen, run run-7"}

@@ -7,6 +7,7 @@ import torch
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
 from synthgen.errors import TrainingError
+from synthgen.gan import networks
 from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
 from synthgen.gan.monitors import Watch
@@ -116,6 +117,12 @@ def test_weights_that_explode_stop_the_training_with_what_was_tried():
         trained(settings, state, keep=kept.append)
     assert "penalty_gamma" in caught.value.hint
     assert kept == []
+
+
+def test_weights_on_an_accelerator_are_looked_at_without_what_stays_on_the_cpu(monkeypatch):
+    # Meta tensors refuse to meet those of a CPU, as those of a GPU do.
+    monkeypatch.setattr(networks, "_packed", lambda phase: torch.zeros(2, dtype=torch.float64, device="meta"))
+    assert fresh(config()).is_sound()
 
 
 def broken_once(state):

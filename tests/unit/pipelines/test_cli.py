@@ -64,6 +64,7 @@ def wine(tmp_path: Path) -> Path:
         ([*AUDIT, "--type", "weight"], "--type 'weight' must read COL=KIND"),
         ([*AUDIT, "--type", "weight=metric"], "types.weight"),
         ([*AUDIT, "--gate", "c2st_auc=0.8"], "--gate 'c2st_auc=0.8' must read METRIC<=X"),
+        ([*AUDIT, "--gate", "c2st_auc<=1e999"], "--gate 'c2st_auc<=1e999' must read METRIC<=X or METRIC>=X, X finite"),
         ([*AUDIT, "--gate", "c2st<=0.8"], "did you mean 'c2st_auc'?"),
         ([*AUDIT, "--gates", "nowhere.yaml"], "gates file 'nowhere.yaml' does not exist"),
         ([*AUDIT, "--gates", "{wine}"], "must hold a list of gates"),
@@ -113,7 +114,7 @@ def test_an_unexpected_error_exits_with_1_and_names_a_log(
     wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SYNTHGEN_WORKSPACE", str(tmp_path / "space"))
-    monkeypatch.setattr("pipelines.preview.look", lambda config: 1 / 0)
+    monkeypatch.setattr("pipelines.preview.look", lambda *_: 1 / 0)
     assert _answer(["check", str(wine)]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err.replace("\n", "")
     assert "1 / 0" in (tmp_path / "space" / "error.log").read_text()

@@ -100,7 +100,12 @@ RARE_CELLS = ("Zanzibar", "violet", "987654", "987,654", "54321", "54,321", "190
 def material(samples: ModuleType) -> Material:
     source = {"kind": "table", "path": "/home/ann/private/people.csv", "label": "label"}
     config = samples.table_config(source=source)
-    curation = {"drawn": 3, "dropped_per_class": {"quokka": 1}, "dropped_per_group": {"group: violet": 1}}
+    curation = {
+        "drawn": 3,
+        "per_class": {"quokka": {"drawn": 1}},
+        "unknown_classes": ["quokka"],
+        "dropped_per_group": {"group: violet": 1},
+    }
     return Material(config, rare_table(600, 0), rare_table(400, 1), rare_table(500, 2), curation=curation)
 
 

@@ -53,7 +53,10 @@ def test_ids_may_be_absent(like: Table) -> None:
     ("name", "values", "dtype"),
     [
         ("age", np.arange(N) + 0.5, "float64"),
-        ("age", [None, *range(N - 1)], "float64"),
+        ("age", [None, *range(N - 1)], "Int64"),
+        ("age", [np.nan, *map(float, range(N - 1))], "Int64"),
+        ("age", [None, 0.5, *range(N - 2)], "float64"),
+        ("age", [1e19, *range(N - 1)], "float64"),
         ("age", [float(row) for row in range(N)], "int64"),
         ("age", [str(row) for row in range(N)], "int64"),
         ("kids", [None, *range(N - 1)], "Int64"),
@@ -72,9 +75,26 @@ def test_values_take_the_dtype_of_the_model_where_they_fit(like: Table, name: st
     assert column.notna().sum() == pd.Series(values).notna().sum()
 
 
-def test_numbers_become_the_texts_of_their_categories(like: Table) -> None:
-    column = coerce_like(model_frame().assign(rank=[1.0, None] * (N // 2)), like).frame["rank"]
-    assert (column.iloc[0], column.iloc[1]) == ("1", None)
+@pytest.mark.parametrize("second", [None, 2.5])
+def test_numbers_become_the_texts_of_their_categories(like: Table, second: float | None) -> None:
+    column = coerce_like(model_frame().assign(rank=[1.0, second] * (N // 2)), like).frame["rank"]
+    assert (column.iloc[0], column.iloc[1]) == ("1", None if second is None else "2.5")
+
+
+def test_dates_become_the_texts_that_stand_in_the_file(like: Table) -> None:
+    column = coerce_like(model_frame().assign(code=pd.date_range("2024-01-01", periods=N)), like).frame["code"]
+    assert column.iloc[1] == "2024-01-02"
+
+
+def test_a_gap_moves_no_whole_number_beyond_2_to_the_53(like: Table) -> None:
+    values = pd.array([None, *[2**53 + 1] * (N - 1)], dtype="Int64")
+    column = coerce_like(model_frame().assign(age=values), like).frame["age"]
+    assert int(column.iloc[1]) == 2**53 + 1
+
+
+def test_a_gap_leaves_the_keys_of_all_other_rows_equal(like: Table) -> None:
+    gappy = coerce_like(model_frame().assign(age=[None, *(np.arange(1, N) + 20)]), like)
+    assert np.flatnonzero(gappy.row_keys() != like.row_keys()).tolist() == [0]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,14 @@ def test_a_column_that_moved_is_named_alone(name: str, n: int) -> None:
     assert found.separation.low > 0.5
 
 
+@pytest.mark.parametrize("dtype", ["float64", "Int64"])
+def test_a_gap_in_whole_numbers_makes_no_other_row_new(dtype: str) -> None:
+    old = patients(600, 1)
+    gappy = old.frame["age"].astype(dtype).where(np.arange(600) != 7)
+    assert drift(old, changed(old, age=gappy)).rows_kept == 599
+    assert drift(changed(old, age=gappy), old).rows_kept == 599
+
+
 def test_a_movement_too_small_to_matter_is_not_flagged_however_many_rows_prove_it() -> None:
     fresh = patients(40_000, 2)
     found = drift(patients(40_000, 1), changed(fresh, age=fresh.frame["age"] + 1))

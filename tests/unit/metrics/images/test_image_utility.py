@@ -49,13 +49,13 @@ def test_balanced_accuracy_equals_scikit_learn():
     assert ours[0] == pytest.approx(balanced_accuracy_score(codes, guesses))
 
 
-def test_variance_of_the_test_images_equals_a_bootstrap():
-    rng = np.random.default_rng(0)
+def test_two_classifiers_that_are_always_right_are_not_certainly_alike():
     codes = np.repeat([0, 1, 2], [30, 60, 20])
-    gains = rng.normal(size=len(codes))
-    rows = [np.flatnonzero(codes == code) for code in range(3)]
-    draws = [np.mean([gains[rng.choice(part, len(part))].mean() for part in rows]) for _ in range(4_000)]
-    assert utility._test_variance(gains, codes) == pytest.approx(np.var(draws), rel=0.1)
+    right = np.ones((5, len(codes)), dtype=bool)
+    gain = utility.paired_gain(right, right, codes)
+    assert gain["value"] == 0
+    assert -0.1 < gain["low"] < -0.01
+    assert 0.01 < gain["high"] < 0.1
 
 
 def test_duplicates_have_the_class_counts_of_the_synthetic_images(thin):

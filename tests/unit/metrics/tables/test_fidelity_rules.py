@@ -16,7 +16,8 @@ from synthgen.metrics.evaluation import Evaluation, NotApplicable, NotMeasurable
 from synthgen.metrics.fidelity.missingness import missingness_gap
 from synthgen.metrics.fidelity.precision_recall import Points, alpha_precision, beta_recall
 from synthgen.metrics.fidelity.repeated import repeated_rows
-from synthgen.metrics.fidelity.shapes import column_shapes, pair_trends
+from synthgen.metrics.fidelity.shapes import column_shapes, pair_trends, shape_scores, trend_scores
+from synthgen.metrics.table_features import encode
 
 SIZE = EvaluationSize(max_rows=5_000, utility_seeds=2, bootstrap_rounds=50)
 RULES = {rule.metric: rule for rule in DEFAULT_RULES["table"]}
@@ -198,6 +199,51 @@ def test_values_missing_only_in_synthetic_rows_are_measured():
 
     finding = missingness_gap(evaluation(counts, 1_000, holes))
     assert (verdict(finding), finding.reference) == (FAIL, 0.0)
+
+
+def without(name: str) -> Spoil:
+    return lambda table, rng: replace(
+        table, frame=table.frame.assign(**{name: pd.Series(index=table.frame.index, dtype=table.frame[name].dtype)})
+    )
+
+
+def scores(real: Table, synthetic: Table) -> dict[tuple[str, ...], float]:
+    encoded = encode([real, synthetic], real.schema.modelled)
+    return {score.names: score.value for which in (shape_scores, trend_scores) for score in which(*encoded)}
+
+
+@pytest.mark.parametrize("metric", [column_shapes, pair_trends])
+@pytest.mark.parametrize("name", ["height", "city"])
+def test_a_column_without_any_value_is_judged(metric, name):
+    assert verdict(metric(evaluation(patients, 1_000, without(name)))) == FAIL
+
+
+@pytest.mark.parametrize("name", ["height", "city"])
+def test_a_column_that_has_values_on_one_side_alone_scores_zero_and_so_do_its_pairs(name):
+    rng = np.random.default_rng(0)
+    table, other = patients(300, rng), patients(300, rng)
+    gone = without(name)(other, rng)
+    for found in (scores(table, gone), scores(gone, table)):
+        assert found[(name,)] == 0
+        pairs = {names: value for names, value in found.items() if len(names) == 2 and name in names}
+        assert len(pairs) == 5
+        assert max(pairs.values()) < 0.1
+    assert (name,) not in scores(gone, without(name)(table, rng))
+
+
+def test_a_few_values_on_one_side_alone_are_chance():
+    rng = np.random.default_rng(0)
+    table = patients(300, rng)
+    few = replace(table, frame=table.frame.assign(height=table.frame["height"].where(np.arange(300) < 9)))
+    assert ("height",) not in scores(few, without("height")(table, rng))
+
+
+def test_a_constant_goes_with_no_other_column():
+    rng = np.random.default_rng(0)
+    table = patients(300, rng)
+    found = scores(table, replace(table, frame=table.frame.assign(weight=70.0)))
+    correlation = abs(table.frame["height"].corr(table.frame["weight"]))
+    assert found[("height", "weight")] == pytest.approx(1 - correlation / 2)
 
 
 def test_a_neighbourhood_needs_different_rows():

@@ -85,6 +85,11 @@ def test_fresh_rows_are_not_accused(seed):
     assert share.low <= 0 <= share.high < 1
 
 
+def test_both_controls_are_of_the_same_groups():
+    detail = membership_rare(evaluation(100)).detail
+    assert detail["control_independent"] < LIMITS["membership_rare"] < detail["control_leak"]
+
+
 def test_a_leak_of_one_group_is_seen_in_that_group():
     given = evaluation(20, replayed=lambda train: np.flatnonzero(train.frame["sex"] == "f")[:150])
     finding = membership_rare(given)
