@@ -86,7 +86,7 @@ class TrainingState:
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.rng.device
+        return next(self.generator.parameters()).device
 
     def let_discriminator_learn(self) -> None:
         """Turn its gradients on, but for the frozen layers. Source: Mo 2020 (FreezeD), arXiv:2002.10964."""

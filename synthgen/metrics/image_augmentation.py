@@ -19,10 +19,12 @@ def classic_augmentation(images: torch.Tensor, generator: torch.Generator, *, mi
 
     Args:
         images: float32 in [-1, 1].
+        generator: of the CPU.
         mirror: mirror half of them, the last axis; only where a mirrored image keeps its label.
     """
     axes = images.dim() - 2
-    angle, zoom, *shifts, contrast = torch.rand((3 + axes, len(images)), generator=generator) * 2 - 1
+    numbers = torch.rand((3 + axes, len(images)), generator=generator).to(images.device)
+    angle, zoom, *shifts, contrast = numbers * 2 - 1
     zoom = 1 + zoom * MAX_ZOOM
     matrix = torch.diag_embed(zoom[:, None].expand(-1, axes))
     angle = angle * math.radians(MAX_ROTATION_DEGREES)
@@ -31,7 +33,8 @@ def classic_augmentation(images: torch.Tensor, generator: torch.Generator, *, mi
     matrix[:, :2, :2] = torch.stack(turn, 1) * zoom[:, None, None]
     matrix = torch.cat([matrix, torch.stack(shifts, 1)[:, :, None] * 2 * MAX_SHIFT], dim=2)
     if mirror:
-        matrix[:, 0] *= 1 - 2 * torch.randint(0, 2, (len(images), 1), generator=generator)
+        mirrored = torch.randint(0, 2, (len(images), 1), generator=generator)
+        matrix[:, 0] *= 1 - 2 * mirrored.to(images.device)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     brighter: torch.Tensor = (moved + 1) * (1 + contrast * MAX_CONTRAST).view(-1, *[1] * (axes + 1)) - 1

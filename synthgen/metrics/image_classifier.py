@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from synthgen.datasets import ImageSet
+from synthgen.device import best_device
 from synthgen.metrics.image_augmentation import classic_augmentation
 
 T = TypeVar("T")
@@ -95,7 +96,10 @@ def pixels(data: ImageSet, *, at_most_px: Mapping[int, int] = CLASSIFIER_PX) -> 
 def build_network(
     images: torch.Tensor, classes: int, generator: torch.Generator, *, width: int = Recipe.width
 ) -> SmallConvNet:
-    """An untrained network for such images; its weights come from the generator alone (He 2015, arXiv:1502.01852)."""
+    """An untrained network for such images, on the GPU when there is one.
+
+    Its weights come from the generator alone, a CPU's, whatever the device (He 2015, arXiv:1502.01852).
+    """
     # On the meta device the layers' own initialisation draws nothing from the global random state.
     with torch.device("meta"):
         network = SmallConvNet(images.shape[1:], classes, width=width)
@@ -107,7 +111,7 @@ def build_network(
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             module.reset_parameters()
-    return network
+    return network.to(best_device())
 
 
 def fit_classifier(
@@ -127,8 +131,10 @@ def fit_classifier(
         codes: int64 [n].
         weights: float [n], how often each image is drawn; None: all equally.
         augment: changes a batch of images.
+        generator: of the CPU: batches and changes are the same whatever the device.
     """
     network = build_network(images, classes, generator, width=recipe.width).train()
+    images, codes = images.to(best_device()), codes.to(best_device())
     optimizer = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -136,7 +142,7 @@ def fit_classifier(
     drawn = recipe.steps * recipe.batch_size
     chances = torch.ones(len(images)) if weights is None else weights
     batches = torch.multinomial(chances, drawn, replacement=True, generator=generator).view(recipe.steps, -1)
-    for rows in batches:
+    for rows in batches.to(best_device()):
         batch = images[rows] if augment is None else augment(images[rows], generator)
         loss = F.cross_entropy(network(batch), codes[rows], label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
@@ -159,8 +165,8 @@ def fit_judge(data: ImageSet, generator: torch.Generator) -> SmallConvNet:
 def in_batches(
     function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, *, batch_size: int = 500
 ) -> torch.Tensor:
-    """function(images) [n, ...], computed without gradient, a batch at a time."""
-    return torch.cat([function(batch) for batch in torch.split(images, batch_size)])
+    """function(images) [n, ...] on the CPU, computed without gradient, a batch at a time where the networks are."""
+    return torch.cat([function(batch.to(best_device())).cpu() for batch in torch.split(images, batch_size)])
 
 
 def in_parallel(trainings: Sequence[Callable[[], T]]) -> list[T]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from synthgen.datasets import Data, ImageSet, Index, class_counts, class_rows, take_per_class
+from synthgen.device import best_device
 from synthgen.metrics.evaluation import Evaluation, NotMeasurable, canonical
 from synthgen.metrics.image_classifier import (
     SmallConvNet,
@@ -221,7 +222,7 @@ def calibrated_network(data: ImageSet, generator: torch.Generator) -> SmallConvN
             module.momentum = None  # plain average over all batches
     network.train()
     for batch in torch.split(images, 500):
-        network(batch)
+        network(batch.to(best_device()))
     return network.eval()
 
 

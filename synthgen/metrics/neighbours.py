@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from synthgen.datasets import Index
+from synthgen.device import best_device
 from synthgen.metrics.table_features import Encoded
 from synthgen.stats import FloatArray
 
@@ -45,11 +46,11 @@ def nearest(queries: torch.Tensor, points: torch.Tensor, k: int) -> tuple[Index,
     less than the error of float32 either is taken (among 20,000 in 2 dimensions 0.3 % of nearest distances were too
     long, by 0.0002 at most; in 4 and 10 dimensions none).
     """
-    on_gpu = torch.cuda.is_available()
-    queries, points = (rows.cuda() if on_gpu else rows for rows in (queries, points))
+    device = best_device()
+    queries, points = queries.to(device), points.to(device)
     squares = points.square().sum(1)
     positions, distances = [], []
-    for block in torch.split(queries, GPU_BLOCK_ROWS if on_gpu else BLOCK_ROWS):
+    for block in torch.split(queries, BLOCK_ROWS if device.type == "cpu" else GPU_BLOCK_ROWS):
         # |x - y|^2 less |x|^2, which does not change the order within a row.
         order = torch.addmm(squares, block, points.T, alpha=-2)
         few = order.argmin(1)[:, None] if k == 1 else order.topk(min(k, len(points)), largest=False).indices

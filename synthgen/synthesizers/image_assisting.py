@@ -6,12 +6,12 @@ from typing import Any
 from torch import Tensor
 
 from synthgen.config import ImageGanConfig
+from synthgen.device import best_device
 from synthgen.errors import ConfigError
 from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
 from synthgen.gan.state import TrainingState
 from synthgen.gan.training import suitable_threads, train
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_files import spec_of
 from synthgen.team import Team
 

@@ -12,6 +12,7 @@ import torch
 
 from synthgen.config import ArchitectureName, AugmentationName, ImageGanConfig
 from synthgen.datasets import Data, ImageSet, Labels
+from synthgen.device import best_device
 from synthgen.errors import ConfigError, ModelError
 from synthgen.gan.augment import ALWAYS_SAFE, Policy
 from synthgen.gan.autoencoder import Autoencoder, MapGenerator, encoded
@@ -22,7 +23,6 @@ from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
 from synthgen.stats import FloatArray
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_assisting import call_for_help, require_shares
 from synthgen.synthesizers.image_drawing import asked_codes, asked_conditions, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from synthgen.config import AugmentationName, ImageGanConfig
 from synthgen.datasets import ImageSet
+from synthgen.device import best_device
 from synthgen.errors import ConfigError
 from synthgen.gan.autoencoder import Autoencoder, encoded, reconstruction_loss
 from synthgen.gan.batches import Batches
 from synthgen.gan.spec import MapSpec
 from synthgen.gan.training import suitable_threads
 from synthgen.synthesizers.descent import Course, Descent
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_files import FittedGan
 
 # Of the budget, for the autoencoder.

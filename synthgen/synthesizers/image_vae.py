@@ -12,13 +12,13 @@ from torch import Tensor
 
 from synthgen.config import ImageVaeConfig
 from synthgen.datasets import Data, ImageSet, Labels
+from synthgen.device import best_device
 from synthgen.errors import ModelError
 from synthgen.gan.batches import Batches
 from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.training import suitable_threads
 from synthgen.gan.vae import ConditionalVae, bound
 from synthgen.synthesizers.descent import Course, Descent
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
 from synthgen.synthesizers.image_files import Facts, spec_of
 from synthgen.synthesizers.model_files import read_model, write_model

@@ -1,6 +1,7 @@
 """How alike two images are, whatever was done to one of them: shifted, mirrored, noised, brightened."""
 
 import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from synthgen.datasets import ImageSet, Index
+from synthgen.device import best_device
 
 Correlations = npt.NDArray[np.float32]
 
@@ -16,8 +18,10 @@ EXHAUSTIVE_PX = {2: 32, 3: 16}
 CANDIDATES = 16
 # A volume has 27 shifts of 1 voxel, and would have 125 of 2.
 MAX_SHIFT_PX = {2: 2, 3: 1}
-CONVOLUTIONS = {2: (F.conv2d, F.avg_pool2d), 3: (F.conv3d, F.avg_pool3d)}
+POOLS = {2: F.avg_pool2d, 3: F.avg_pool3d}
 QUERY_CHUNK, REFERENCE_CHUNK = 256, 2_048
+# Images with their candidates: windows of two fit the cache of a core, those of 16 took up to 3x the time.
+PAIRED_CHUNK, GPU_PAIRED_CHUNK = 2, 256
 
 
 def nearest_correlations(images: ImageSet, references: ImageSet, *, count: int = 1) -> tuple[Correlations, Index]:
@@ -33,19 +37,21 @@ def nearest_correlations(images: ImageSet, references: ImageSet, *, count: int =
     queries, gallery = _grey(images), _grey(references)
     if max(queries.shape[1:]) <= EXHAUSTIVE_PX[queries.dim() - 1]:
         best, where = _best_matches(_blurred(queries), _blurred(gallery), count=count)
-        return best.clamp(-1, 1).numpy(), where.numpy()
+        return best.clamp(-1, 1).cpu().numpy(), where.cpu().numpy()
     small = [_blurred(_reduced(part)) for part in (queries, gallery)]
     _, candidates = _best_matches(small[0], small[1], count=min(max(CANDIDATES, count), len(gallery)))
     queries, gallery = _blurred(queries), _blurred(gallery)
-    scores = torch.stack([_correlations(query, gallery[rows]) for query, rows in zip(queries, candidates, strict=True)])
+    at_once = PAIRED_CHUNK if queries.device.type == "cpu" else GPU_PAIRED_CHUNK
+    pairs = zip(torch.split(queries, at_once), torch.split(candidates, at_once), strict=True)
+    scores = torch.cat([_correlations(images, gallery[rows]) for images, rows in pairs])
     best, position = scores.topk(count, dim=1)
-    return best.clamp(-1, 1).numpy(), candidates.gather(1, position).numpy()
+    return best.clamp(-1, 1).cpu().numpy(), candidates.gather(1, position).cpu().numpy()
 
 
 def _best_matches(queries: torch.Tensor, gallery: torch.Tensor, *, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Correlations [n, count], best first, and positions in the gallery."""
-    best = torch.full((len(queries), count), -2.0)
-    where = torch.zeros((len(queries), count), dtype=torch.int64)
+    best = torch.full((len(queries), count), -2.0, device=queries.device)
+    where = torch.zeros((len(queries), count), dtype=torch.int64, device=queries.device)
     for start in range(0, len(gallery), REFERENCE_CHUNK):
         windows = _shifted_windows(gallery[start : start + REFERENCE_CHUNK])
         for first in range(0, len(queries), QUERY_CHUNK):
@@ -69,30 +75,29 @@ def _scores(queries: torch.Tensor, windows: list[torch.Tensor]) -> torch.Tensor:
     return torch.maximum(plain, mirrored)
 
 
-def _correlations(query: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """The same as `_scores` for one image [*size] and a few candidates [k, *size], by convolution: float32 [k]."""
-    middle = _middle(query[None])
-    convolve, averaged = CONVOLUTIONS[query.dim()]
-    kernels = torch.stack([_unit(middle), _unit(middle.flip(-1))]).view(2, 1, *middle.shape[1:])
-    # Mean 0 first: the variance of a window is a small difference of large numbers otherwise.
-    images = candidates - candidates.flatten(1).mean(1).view(-1, *[1] * query.dim())
-    images = images[:, None, *[slice(1, -1)] * query.dim()]
-    size = list(middle.shape[1:])
-    variance = averaged(images.square(), size, stride=1) - averaged(images, size, stride=1).square()
-    norm = (variance.clamp_min(0) * middle.numel()).sqrt().clamp_min(1e-6)
-    highest: torch.Tensor = (convolve(images, kernels) / norm).flatten(1).amax(1)
+def _correlations(queries: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """The same as `_scores` for images [q, *size] and a few candidates of each [q, k, *size]: float32 [q, k]."""
+    middle = _middle(queries)
+    sought = torch.stack([_unit(middle), _unit(middle.flip(-1))], 1).mT  # [q, pixels, 2]
+    windows = (_unit(window.flatten(0, 1)) for window in _windows(candidates, middle.shape[1:]))
+    scores = [torch.bmm(window.view(*candidates.shape[:2], -1), sought).amax(2) for window in windows]
+    highest: torch.Tensor = torch.stack(scores).amax(0)
     return highest
 
 
 def _shifted_windows(gallery: torch.Tensor) -> list[torch.Tensor]:
-    size = _middle(gallery).shape[1:]
+    return [_unit(window) for window in _windows(gallery, _middle(gallery).shape[1:])]
+
+
+def _windows(images: torch.Tensor, size: Sequence[int]) -> Iterator[torch.Tensor]:
+    """Of images [..., *sides] what lies at each shift, [..., *size]."""
     # The outermost line is left out: the blur brought in pixels from beyond the border, which a shift replaces.
-    shifts = range(1, 2 * _shift(gallery) + 2)
-    corners = itertools.product(shifts, repeat=len(size))
-    return [
-        _unit(gallery[:, *[slice(start, start + side) for start, side in zip(corner, size, strict=True)]])
-        for corner in corners
-    ]
+    places = [range(1, side - length) for side, length in zip(images.shape[-len(size) :], size, strict=True)]
+    for corner in itertools.product(*places):
+        window = images
+        for axis, (start, length) in enumerate(zip(corner, size, strict=True), images.dim() - len(size)):
+            window = window.narrow(axis, start, length)
+        yield window
 
 
 def _middle(images: torch.Tensor) -> torch.Tensor:
@@ -114,8 +119,9 @@ def _unit(windows: torch.Tensor) -> torch.Tensor:
 
 
 def _grey(images: ImageSet) -> torch.Tensor:
-    """float32 [n, *size] in [0, 1], the mean of the channels."""
-    return torch.from_numpy(images.images.mean(axis=1, dtype=np.float32) / np.float32(images.max_value))
+    """float32 [n, *size] in [0, 1], the mean of the channels, on the GPU when there is one."""
+    grey = torch.from_numpy(images.images.mean(axis=1, dtype=np.float32) / np.float32(images.max_value))
+    return grey.to(best_device())
 
 
 def _reduced(grey: torch.Tensor) -> torch.Tensor:
@@ -126,4 +132,4 @@ def _reduced(grey: torch.Tensor) -> torch.Tensor:
 
 def _blurred(grey: torch.Tensor) -> torch.Tensor:
     axes = grey.dim() - 1
-    return CONVOLUTIONS[axes][1](F.pad(grey[:, None], (1, 1) * axes, mode="replicate"), 3, stride=1)[:, 0]
+    return POOLS[axes](F.pad(grey[:, None], (1, 1) * axes, mode="replicate"), 3, stride=1)[:, 0]

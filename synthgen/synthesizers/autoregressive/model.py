@@ -14,11 +14,11 @@ from torch import Tensor
 
 from synthgen.config import AutoregressiveConfig
 from synthgen.datasets import Index
+from synthgen.device import best_device
 from synthgen.synthesizers.autoregressive.experts import Experts
 from synthgen.synthesizers.autoregressive.network import build_networks
 from synthgen.synthesizers.autoregressive.training import Plan, State, train_networks
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.training_file import restore_training, save_training, training_key
 
 # Shares of train that are held out for validation when no rows for it came: of 5,000 rows and more, and of fewer.

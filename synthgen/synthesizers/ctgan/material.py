@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from synthgen.datasets import Index
+from synthgen.device import best_device
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.package import PAC
-from synthgen.synthesizers.device import best_device
 
 # Classes are drawn by the square root of their frequency: a rare one is then learned better than it is seen.
 _CLASS_TEMPER = 0.5

@@ -14,6 +14,7 @@ import torch
 
 from synthgen.config import CtganConfig
 from synthgen.datasets import Index
+from synthgen.device import best_device
 from synthgen.errors import DataError
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeModel, CodeRows, Drawn, Layout
 from synthgen.synthesizers.ctgan.assisting import call_for_help, material_of
@@ -25,7 +26,6 @@ from synthgen.synthesizers.ctgan.private_budget import accounting
 from synthgen.synthesizers.ctgan.private_moments import private_material
 from synthgen.synthesizers.ctgan.start import Start
 from synthgen.synthesizers.ctgan.training import State, Task, budget_of, train_networks
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.model_files import below
 from synthgen.synthesizers.training_file import training_key
 from synthgen.team import Team

@@ -8,13 +8,13 @@ import torch
 
 from synthgen.config import DpConfig
 from synthgen.datasets import Index
+from synthgen.device import best_device
 from synthgen.errors import DataError
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.material import Material, class_moments, is_stratified
 from synthgen.synthesizers.ctgan.private_budget import Query, moment_query, on_simplex, secret_rng
-from synthgen.synthesizers.device import best_device
 
 _SWEEPS = 5
 

@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from synthgen.config import TvaeConfig
 from synthgen.datasets import Index
+from synthgen.device import best_device
 from synthgen.synthesizers.budget import Budget
 from synthgen.synthesizers.codes import Allowed, Arrays, CodeRows, Drawn, Layout
 from synthgen.synthesizers.ctgan.groups import Groups
 from synthgen.synthesizers.ctgan.package import build_decoder
-from synthgen.synthesizers.device import best_device
 from synthgen.synthesizers.model_files import below
 from synthgen.synthesizers.training_file import restore_training, save_training, training_key
 from synthgen.synthesizers.tvae.training import State, Task, train_autoencoder

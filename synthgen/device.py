@@ -1,4 +1,4 @@
-"""Where networks are trained and drawn from."""
+"""Where networks are trained and used, and distances are measured."""
 
 import torch
 
