@@ -28,7 +28,6 @@ from synthgen.curation.plan import planned_counts
 from synthgen.curation.ratio import SHARES, choose_ratio
 from synthgen.curation.selection import Screen, candidates_per_row, curate
 from synthgen.datasets import Table, class_counts, take_per_class
-from synthgen.metrics.augmented import thinned
 from synthgen.metrics.evaluation import Evaluation
 from synthgen.metrics.utility.augmentation import augmentation_gain
 from synthgen.sources import read
@@ -81,8 +80,7 @@ def measured(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, A
     arms["synthetic, full plan"] = scores(all_of_it, "synthetic")
     chosen = arms["real"]
     if ratio.share:
-        part = thinned(full, ratio.share, named_rng(seed, "ratio"))
-        chosen = scores(augmentation_gain(replace(evaluation, synthetic=part)).detail, "synthetic")
+        chosen = scores(augmentation_gain(replace(evaluation, synthetic=ratio.kept)).detail, "synthetic")
     arms["synthetic, share from valid"] = chosen
     return {"kind": kind, "calibrated": calibrated, "share": ratio.share, "tried": SHARES, "arms": arms}
 

@@ -26,7 +26,6 @@ from synthgen.curation.plan import planned_counts, present_classes
 from synthgen.curation.ratio import choose_ratio
 from synthgen.curation.selection import Screen, curate
 from synthgen.datasets import ImageSet, Splits, class_counts, take_per_class
-from synthgen.metrics.augmented import thinned
 from synthgen.metrics.augmented_images import training_sets
 from synthgen.metrics.image_features import ImageSets
 from synthgen.metrics.utility.controls import Gain
@@ -100,8 +99,8 @@ def measure(case: str, seed: int, seconds: float) -> dict[str, Any]:
         CHOSEN: arms["classic"],
     }
     if ratio.share:
-        few = thinned(curated, ratio.share, named_rng(seed, "ratio"))
-        arms[CHOSEN] = training_sets(ImageSets(train, holdout, few), rng)["synthetic+classic"]
+        assert isinstance(ratio.kept, ImageSet)
+        arms[CHOSEN] = training_sets(ImageSets(train, holdout, ratio.kept), rng)["synthetic+classic"]
     hits = arms_tested(holdout, arms, list(SEEDS))
     return {
         "train": class_counts(train),

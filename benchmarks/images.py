@@ -13,6 +13,7 @@ needs ignite, which is no dependency here. Data: ../shared/data or SYNTHGEN_TEST
 import argparse
 import json
 import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ import torch
 from images_monai import Draw, parameters, train_monai
 from torch import nn
 
-from synthgen.config import EVALUATION_SIZES, ImageGanConfig, ImageSource, SplitConfig
+from synthgen.config import EVALUATION_SIZES, ImageGanConfig, ImageSource, ImageVaeConfig, SplitConfig
 from synthgen.datasets import ImageSet, Ingested, Splits
 from synthgen.findings import Finding
 from synthgen.gan import training
@@ -42,6 +43,7 @@ from synthgen.stats import named_rng
 from synthgen.synthesizers import descent
 from synthgen.synthesizers.image_files import FittedGan
 from synthgen.synthesizers.image_gan import ImageGan
+from synthgen.synthesizers.image_vae import ImageVae
 
 # Path below the data folder, and the edge lengths to train at; None keeps the file's.
 DATASETS: Mapping[str, tuple[str, Sequence[int | None]]] = {
@@ -77,6 +79,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"architecture": name} for name in ARCHITECTURES if name != "dcgan"},
     "pixels": {"space": "pixels"},
     "latent": {"space": "latent"},
+    "vae": {},
 }
 PEERS = ("monai-naive", "dcgan-wgan-gp", "wgan-gp-as-published")
 METRICS = ("frechet_ratio", "class_agreement", "coverage", "near_copies")
@@ -121,7 +124,8 @@ def run(arguments: argparse.Namespace) -> None:
                 trtr = real_accuracy(splits, seed) if splits else None
                 for arm in missing:
                     assert splits is not None
-                    line = {**wanted, "arm": arm, **measure(arm, splits, arguments.seconds, seed), "trtr": trtr}
+                    measured_here = {**measure(arm, splits, arguments.seconds, seed), "trtr": trtr}
+                    line = {**wanted, "machine": processor(), "arm": arm, **measured_here}
                     with arguments.out.open("a", encoding="utf-8") as stream:
                         stream.write(json.dumps(line) + "\n")
                     print(json.dumps(line), flush=True)
@@ -133,6 +137,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     whole = path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in whole if line.endswith("}")]
+
+
+def processor() -> str:
+    """What the system calls it."""
+    told = Path("/proc/cpuinfo")
+    names = [line for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
+    return names[0].partition(": ")[2] if names else platform.machine()
 
 
 def splits_of(dataset: str, edge: int | None, seed: int) -> Splits:
@@ -165,7 +176,13 @@ def measure(arm: str, splits: Splits, seconds: float, seed: int) -> dict[str, An
     train, holdout = splits.train, splits.holdout
     assert isinstance(train, ImageSet)
     assert isinstance(holdout, ImageSet)
-    draw, facts = train_monai(train, seconds, seed) if arm == "monai-naive" else train_ours(arm, splits, seconds, seed)
+    match arm:
+        case "monai-naive":
+            draw, facts = train_monai(train, seconds, seed)
+        case "vae":
+            draw, facts = train_vae(splits, seconds, seed)
+        case _:
+            draw, facts = train_ours(arm, splits, seconds, seed)
     rng = named_rng(seed, "sample")
     labels = holdout.labels
     evaluation = Evaluation(
@@ -226,21 +243,34 @@ def accuracy(train: ImageSet, test: ImageSet, seed: int) -> float:
 
 
 def train_ours(arm: str, splits: Splits, seconds: float, seed: int) -> tuple[Draw, dict[str, Any]]:
-    """An arm of the registry."""
-    config = ImageGanConfig(kind="image-gan", budget_minutes=seconds / 60, **ARMS[arm])
-    # The budget of CPU time: a busy machine takes longer, and trains as much.
-    training.time = descent.time = SimpleNamespace(monotonic=time.process_time)
-    before = time.process_time()
-    gan = ImageGan(config).fit(splits.train, splits.valid, np.random.default_rng(seed))
-    cpu_s = time.process_time() - before
+    """A GAN of the registry."""
+    gan = ImageGan(ImageGanConfig(kind="image-gan", budget_minutes=seconds / 60, **ARMS[arm]))
+    speed = fitted_by_cpu_time(gan, splits, seed)
     fitted = gan._fitted()
     facts = {
-        "cpu_s": cpu_s,
-        "images_per_s": gan.history[-1]["images"] / cpu_s,
+        **speed,
         "generator_parameters": parameters(fitted.generator) + decoder_parameters(fitted),
         "rollbacks": fitted.history[-1].get("rollbacks", sum("rollbacks" in tick for tick in fitted.history)),
     }
     return lambda labels, rng: gan.sample(len(labels), labels, rng), facts
+
+
+def train_vae(splits: Splits, seconds: float, seed: int) -> tuple[Draw, dict[str, Any]]:
+    """The variational autoencoder as it comes."""
+    vae = ImageVae(ImageVaeConfig(kind="image-vae", budget_minutes=seconds / 60))
+    speed = fitted_by_cpu_time(vae, splits, seed)
+    parts = vae._fitted()[0].named_parameters()
+    made_by = sum(value.numel() for name, value in parts if name.startswith(("embedding", "net.decode")))
+    return lambda labels, rng: vae.sample(len(labels), labels, rng), {**speed, "generator_parameters": made_by}
+
+
+def fitted_by_cpu_time(model: ImageGan | ImageVae, splits: Splits, seed: int) -> dict[str, float]:
+    """Train it, and say how long that took; its budget is one of CPU time: a busy machine takes longer, no less."""
+    training.time = descent.time = SimpleNamespace(monotonic=time.process_time)
+    before = time.process_time()
+    model.fit(splits.train, splits.valid, np.random.default_rng(seed))
+    cpu_s = time.process_time() - before
+    return {"cpu_s": cpu_s, "images_per_s": model.history[-1]["images"] / cpu_s}
 
 
 def decoder_parameters(fitted: FittedGan) -> int:
@@ -262,10 +292,10 @@ COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None]]] = (
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Print one table for each dataset, size and budget, and one of `ours` over its peers."""
+    """Print one table for each dataset, size, budget and machine, and one of `ours` over its peers."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for line in lines:
-        groups.setdefault((line["dataset"], line["px"], line["seconds"]), []).append(line)
+        groups.setdefault(tuple(line[name] for name in ("dataset", "px", "seconds", "machine")), []).append(line)
     for key, group in groups.items():
         print(f"\n{heading(*key)}\n")
         print(f"| arm | seeds | {' | '.join(name for name, _ in COLUMNS)} | worst class | generator |")
@@ -282,10 +312,10 @@ def table(lines: Sequence[Mapping[str, Any]]) -> None:
             print(f"| {heading(*key)} | {' | '.join(cells)} |")
 
 
-def heading(dataset: str, edge: int | None, seconds: float) -> str:
+def heading(dataset: str, edge: int | None, seconds: float, machine: str) -> str:
     """What lines of one table have in common."""
     unit = "voxels" if dataset == "adrenalmnist3d" else "px"
-    return f"{dataset}{f', {edge} {unit}' if edge else ''}, {seconds:g} CPU s"
+    return f"{dataset}{f', {edge} {unit}' if edge else ''}, {seconds:g} CPU s, {machine}"
 
 
 def frechet(line: Mapping[str, Any]) -> float:

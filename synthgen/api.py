@@ -67,7 +67,7 @@ def audit(
     Args:
         label: the column to predict; None leaves utility out.
         options: group, ids, drop, protected, secrets (column names), types (kind by column), purpose, gates, max_rows,
-            seed.
+            seed, series (slices or volume, of DICOM).
     """
     return audit_data(train, synthetic, holdout, parse_audit_options({"label": label, "profile": profile, **options}))[
         0

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from synthgen.config import AuditConfig, AuditOptions, BuiltinSource, GateConfig, RunConfig, Section
-from synthgen.errors import ConfigError, name_list, nearest_name
+from synthgen.config.mistakes import explain
+from synthgen.errors import ConfigError
 from synthgen.remote import address_of, is_address, read_text
 
 # A configuration has a few hundred; aliases can unfold a short file to billions.
@@ -35,7 +36,7 @@ def parse_config(raw: Mapping[str, Any], *, where: str = "config") -> RunConfig:
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, raw, RunConfig), where=where) from None
+        raise ConfigError(explain(error, RunConfig), where=where) from None
 
 
 def parse_audit(raw: Mapping[str, Any]) -> AuditConfig:
@@ -43,7 +44,7 @@ def parse_audit(raw: Mapping[str, Any]) -> AuditConfig:
     try:
         return AuditConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, raw, AuditConfig), where="audit") from None
+        raise ConfigError(explain(error, AuditConfig), where="audit") from None
 
 
 def parse_audit_options(raw: Mapping[str, Any]) -> AuditOptions:
@@ -51,7 +52,7 @@ def parse_audit_options(raw: Mapping[str, Any]) -> AuditOptions:
     try:
         return AuditOptions.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, raw, AuditOptions), where="audit") from None
+        raise ConfigError(explain(error, AuditOptions), where="audit") from None
 
 
 def load_gates(path: Path) -> list[GateConfig]:
@@ -141,64 +142,3 @@ def _resolve_path(config: RunConfig, config_file: Path) -> RunConfig:
 def _found(path: str, config_file: Path) -> Path:
     given, beside = Path(path), config_file.parent / path
     return beside if not given.exists() and beside.exists() else given
-
-
-def _explain(error: ValidationError, raw: Mapping[str, Any], model: type[BaseModel]) -> str:
-    # An unknown key first: it is mostly the misspelt one that another message calls missing.
-    every = error.errors(include_url=False)
-    first = next((item for item in every if item["type"] == "extra_forbidden"), every[0])
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(_without_tags(location, raw))
-    more = "" if error.error_count() == 1 else f" ({error.error_count() - 1} more after this one)"
-    match first["type"]:
-        case "extra_forbidden":
-            allowed = list(_section_fields(location[:-1], model))
-            guess = nearest_name(location[-1], allowed)
-            suggestion = f"did you mean {guess!r}?" if guess else f"allowed: {name_list(allowed, at_most=20)}"
-            return f"key {key!r} is not known; {suggestion}{more}"
-        case "missing":
-            return f"key {key!r} is missing{more}"
-        case "union_tag_invalid":
-            context = first.get("ctx", {})
-            return f"{key}.kind is {context.get('tag')!r}, allowed: {context.get('expected_tags')}{more}"
-        case "union_tag_not_found":
-            return f"key '{key}.kind' is missing{more}"
-        case "value_error":
-            return f"{key or 'config'}: {first['msg'].removeprefix('Value error, ')}{more}"
-        case _:
-            return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{more}"
-
-
-def _without_tags(location: list[str], raw: Mapping[str, Any]) -> list[str]:
-    # pydantic puts the tag of a union member into the location: source.table.label.
-    kept, node = [], raw
-    for part in location:
-        if isinstance(node, Mapping) and node.get("kind") == part and part not in node:
-            continue
-        kept.append(part)
-        node = _member(node, part)
-    return kept
-
-
-def _member(node: Any, part: str) -> Any:
-    if isinstance(node, Mapping):
-        return node.get(part, {})
-    return node[int(part)] if isinstance(node, list | tuple) else {}
-
-
-def _section_fields(location: list[str], root: type[BaseModel]) -> Mapping[str, Any]:
-    model: Any = root
-    for part in location:
-        if get_origin(model) is tuple:
-            model = get_args(model)[0]
-            model = get_args(model)[0] if get_origin(model) is Annotated else model
-            continue
-        tagged = {} if isinstance(model, type) else _members_by_kind(model)
-        model = tagged[part] if part in tagged else model.model_fields[part].annotation
-        # X | None
-        model = next((member for member in get_args(model) if type(None) in get_args(model)), model)
-    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
-
-
-def _members_by_kind(union: Any) -> dict[str, type[BaseModel]]:
-    return {get_args(member.model_fields["kind"].annotation)[0]: member for member in get_args(union)}

@@ -163,6 +163,11 @@ def find_run(workspace: Workspace, name_or_path: str) -> Run:
     found = [name for name in known if name.startswith(name_or_path)]
     if len(found) == 1:
         return Run(known[found[0]])
+    if not found and (direct.exists() or direct.name != name_or_path):
+        problem = "holds neither a run nor a model" if direct.exists() else "does not exist"
+        raise UsageError(
+            f"path {name_or_path!r} {problem}", where=name_or_path, hint="`synthgen runs` lists ids of runs"
+        )
     count = f"{len(found)} runs begin with" if found else "no run has the id"
     guess = None if found else nearest_name(name_or_path, known)
     suffix = f"; did you mean {guess!r}?" if guess else ""

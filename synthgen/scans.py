@@ -11,6 +11,7 @@ Unsigned = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Stored = Unsigned | npt.NDArray[np.int16]
 Affine = tuple[tuple[float, float, float, float], ...]
 Axes = tuple[int, int, int]
+Spacing = tuple[float, float, float]
 # A file counts column, row, slice (x, y, z), and an `ImageSet` slice, row, column.
 REVERSED: Axes = (2, 1, 0)
 
@@ -25,8 +26,10 @@ class Scan:
         offset: what to add to pixels of the set to get the numbers of the files; 0, or a negative power of two.
         modality: as DICOM writes it, "MR" or "CT" for example; "OT" (other) when unknown.
         affine: 4 x 4, from the index (slice, row, column) of a voxel to mm, x to the right, y to the front, z upwards
-            (RAS+, as NIfTI has it); None when the files do not agree.
+            (RAS+, as NIfTI has it); None when the files do not agree, or do not say how they lie in the patient.
         axes: the axis of a NIfTI file in which slices, rows and columns are counted there.
+        bare_spacing_mm: distance of neighbouring slices (0: unknown), rows and columns where that is all that is known,
+            without an affine.
     """
 
     format: Literal["dicom", "nifti"]
@@ -35,6 +38,7 @@ class Scan:
     modality: str = "OT"
     affine: Affine | None = None
     axes: Axes = REVERSED
+    bare_spacing_mm: Spacing | None = None
 
     def stored(self, pixels: Unsigned) -> Stored:
         """Pixels of the set as the files have them."""
@@ -43,16 +47,16 @@ class Scan:
         return values.astype(self.dtype)
 
     @property
-    def spacing_mm(self) -> tuple[float, float, float] | None:
-        """Distance of neighbouring slices, rows and columns."""
+    def spacing_mm(self) -> Spacing | None:
+        """Distance of neighbouring slices (0: unknown), rows and columns."""
         if self.affine is None:
-            return None
+            return self.bare_spacing_mm
         first, second, third = np.linalg.norm(np.asarray(self.affine)[:3, :3], axis=0).tolist()
         return first, second, third
 
     def state(self) -> dict[str, Any]:
-        """JSON-ready content."""
-        return asdict(self)
+        """JSON-ready content; a scan with an affine has the state, and so the fingerprint, that it always had."""
+        return {key: value for key, value in asdict(self).items() if key != "bare_spacing_mm" or value is not None}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any] | None) -> "Scan | None":
@@ -62,4 +66,10 @@ class Scan:
         affine = None if state["affine"] is None else tuple(tuple(row) for row in state["affine"])
         # Models and datasets of before hold images in the order of their files.
         first, second, third = state.get("axes", (0, 1, 2))
-        return cls(**{**state, "affine": affine, "axes": (first, second, third)})
+        bare = state.get("bare_spacing_mm")
+        known = {
+            "affine": affine,
+            "axes": (first, second, third),
+            "bare_spacing_mm": None if bare is None else tuple(bare),
+        }
+        return cls(**{**state, **known})

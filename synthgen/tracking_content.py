@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,17 @@ def log_history(client: "MlflowClient", run_id: str, history: Sequence[Mapping[s
 
 
 def log_pictures(client: "MlflowClient", run_id: str, folder: Path) -> None:
-    """The pictures of a training, over its steps."""
+    """The pictures of a training, over its steps, each with the text chunks of its file."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     for path in sorted(folder.glob("*.png")):
         with Image.open(path) as picture:
+            chunks = PngInfo()
+            for keyword, words in picture.text.items():  # type: ignore[attr-defined]  # of a PNG
+                chunks.add_text(keyword, words)
+            # MLflow saves the picture itself, and a PNG is saved without text unless it is told so.
+            picture.save = partial(picture.save, pnginfo=chunks)  # type: ignore[method-assign]
             # A key and a step: MLflow's page then shows them over time.
             client.log_image(run_id, picture, key="training", step=int(path.stem), synchronous=True)
 

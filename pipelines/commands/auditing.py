@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -42,6 +42,7 @@ class Columns:
         drop: column to leave out of all files, repeatable.
         protected: column whose groups fairness is measured for, repeatable.
         secret: column that an attacker must not learn about a person, repeatable.
+        series: what the files of a DICOM series become: slices, an image each (the default), or volume, one image.
     """
 
     label: Annotated[str | None, Parameter(group=_COLUMNS)] = None
@@ -51,11 +52,13 @@ class Columns:
     drop: Annotated[tuple[str, ...], _LISTED] = ()
     protected: Annotated[tuple[str, ...], _LISTED] = ()
     secret: Annotated[tuple[str, ...], _LISTED] = ()
+    series: Annotated[Literal["slices", "volume"] | None, Parameter(group=_COLUMNS, show_default=False)] = None
 
     def raw(self) -> dict[str, object]:
         """As keys of AuditConfig."""
         listed = {"ids": self.id_, "drop": self.drop, "protected": self.protected, "secrets": self.secret}
-        return {"label": self.label, "group": self.group, "types": _types(self.type_), **listed}
+        named = {"label": self.label, "group": self.group, "series": self.series}
+        return {**named, "types": _types(self.type_), **listed}
 
 
 @Parameter(name="*")

@@ -124,11 +124,14 @@ def _run_one(
     from pipelines.orchestration import orchestrated
     from pipelines.terminal import progress_shown
     from synthgen import stages
+    from synthgen.synthesizers.assisting import warn_of_idlers
+    from synthgen.team import Team
 
     with progress_shown(enabled=progress):
         # A mistake in the data is answered before any server starts or anything is written but the cache.
         fresh = stages.preflight(config, space)
         preview.announce_run(config, space)
+        warn_of_idlers(config, Team.current())
         return orchestrated(
             space,
             lambda: _flow(config, space, runner, force=force, fresh=fresh),

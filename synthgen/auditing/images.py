@@ -39,7 +39,8 @@ def image_sets(given: Mapping[str, Given], options: AuditOptions) -> tuple[dict[
     carried = {name: _carried(item.rows, name, options.protected) for name, item in own.items()}
     _require_other_groups(own, options.group)
     sets = _on_one_scale({name: _read(item, name, options, carried[name]) for name, item in own.items()})
-    problems = [problem for name in own if not carried[name] for problem in _not_carried(name, options.protected)]
+    problems = _scans_read(sets)
+    problems += [problem for name in own if not carried[name] for problem in _not_carried(name, options.protected)]
     for name in list(sets)[1:]:
         sets[name] = _same_classes(sets[name], sets["train"], name)
         sets[name], found = _same_levels(sets[name], sets["train"].attributes, name)
@@ -131,7 +132,10 @@ def _require_other_groups(given: Mapping[str, Given], group: str | None) -> None
 
 
 def _read(given: Given, name: str, options: AuditOptions, attributes: tuple[str, ...]) -> ImageSet:
-    source = ImageSource(kind="images", path=str(given.path))
+    # An npz holds volumes or images as they are, and may stand beside series.
+    is_npz = given.path.suffix.lower() == ".npz"
+    series = {} if options.series is None or is_npz else {"series": options.series}
+    source = ImageSource.model_validate({"kind": "images", "path": str(given.path), **series})
     if given.rows is None:
         data = read(source, seed=0).data
     else:
@@ -146,6 +150,20 @@ def _read(given: Given, name: str, options: AuditOptions, attributes: tuple[str,
         data = read_listed(given.rows, source.model_copy(update=columns)).data
     assert isinstance(data, ImageSet)
     return data
+
+
+def _scans_read(sets: Mapping[str, ImageSet]) -> list[Problem]:
+    """How many images of what size were read, where slices could be meant for volumes or volumes for slices."""
+    if all(data.scan is None for data in sets.values()):
+        return []
+    parts = []
+    for name, data in sets.items():
+        sides = " x ".join(str(side) for side in reversed(data.images.shape[2:]))
+        parts.append(f"as {name}: {len(data):,} {'volumes' if data.is_volumes else 'images'} of {sides} px")
+    message = f"read {', '.join(parts)}"
+    are_slices = any(not data.is_volumes for data in sets.values() if data.scan and data.scan.format == "dicom")
+    hint = "--series volume makes one image of each DICOM series of a class folder" if are_slices else ""
+    return [Problem("images_read", message, hint=hint)]
 
 
 def _on_one_scale(sets: Mapping[str, ImageSet]) -> dict[str, ImageSet]:

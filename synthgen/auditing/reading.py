@@ -71,6 +71,8 @@ def read_inputs(items: Mapping[str, Input], options: AuditOptions, downloads: Pa
         kinds = ("a table", "a set of images") if tables["train"] else ("a set of images", "a table")
         raise UsageError(f"train is {kinds[0]}, but {odd[0]} is {kinds[1]}", where=odd[0])
     if tables["train"]:
+        if options.series is not None:
+            raise UsageError(f"'series' is for images, but {', '.join(tables)} are tables", where="series")
         return _checked(_tables(items, frames, options))
     given = {name: manifests.get(name) or Given(Path(str(item))) for name, item in items.items()}
     sets, problems = image_sets(given, options)

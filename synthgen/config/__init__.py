@@ -253,6 +253,7 @@ class AuditOptions(Section):
     protected: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     types: dict[str, ColumnKind] = Field(default_factory=dict)
+    series: Literal["slices", "volume"] | None = None
     purpose: Purpose = "share"
     profile: Profile = "quick"
     gates: tuple[GateConfig, ...] = ()

@@ -63,7 +63,7 @@ def _derived_columns(constraint: Constraint) -> Sequence[str]:
 
 
 # Of the index of an emitted dataset of images.
-INDEX_COLUMNS = ("path", "label", "split", "synthetic", "group", "position")
+INDEX_COLUMNS = ("path", "label", "split", "synthetic", "group", "position", "slices")
 
 
 class ImageSource(Section):

@@ -173,6 +173,7 @@ class ImageVaeConfig(_Trained):
     """Class-conditional variational autoencoder of images on MONAI's: a baseline, blurred but never collapsed."""
 
     kind: Literal["image-vae"]
+    budget_images: Annotated[int, Field(ge=1)] | None = None
     width: Annotated[int, Field(ge=4, le=256)] = 16
     latent: Annotated[int, Field(ge=2, le=1024)] = 32
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 64

@@ -68,12 +68,15 @@ def _add_pixels(file: Dataset, pixels: Stored) -> None:
 
 def _add_geometry(file: Dataset, scan: Scan, number: int | None) -> None:
     spacing = scan.spacing_mm
-    if scan.affine is None or spacing is None:
+    if spacing is None:
+        return
+    file.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[2])]
+    if spacing[0] > 0:
+        file.SliceThickness = file.SpacingBetweenSlices = _decimal(spacing[0])
+    if scan.affine is None:
         return
     affine = np.asarray(scan.affine)
     steps = affine[:3, :3] * _LPS[:, None] / np.asarray(spacing)
-    file.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[2])]
-    file.SliceThickness = file.SpacingBetweenSlices = _decimal(spacing[0])
     if abs(steps[:, 1] @ steps[:, 2]) < 1e-4:  # what DICOM can state: rows and columns at a right angle
         file.ImageOrientationPatient = [_decimal(value) for value in (*steps[:, 2], *steps[:, 1])]
     if number is not None:

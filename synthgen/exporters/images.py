@@ -57,7 +57,8 @@ def write_files(parts: Sequence[Part], directory: Path, encode: Encode) -> dict[
     """Rows of index.parquet: <part>/<class>/<image>.<suffix>, and one line in the index for each.
 
     The index has path, label (the class name as it came), split, synthetic and, if the data have them, group and a
-    column for each attribute, empty where nobody knows; its `attrs` are those of `made_by`.
+    column for each attribute, empty where nobody knows; `slices` where an image is a series of so many files, of which
+    path is the first. Its `attrs` are those of `made_by`.
     """
     rows: list[dict[str, object]] = []
     for part in parts:
@@ -150,6 +151,8 @@ def _write_images(part: Part, data: ImageSet, directory: Path, encode: Encode) -
             (directory / f"{stem}{ending}").write_bytes(content)
         path = f"{stem}{next(iter(files))}"
         row = {"path": path, "label": str(label), "split": part.name, "synthetic": bool(synthetic)}
+        if len(files) > 1:
+            row["slices"] = len(files)
         if data.groups is not None:
             row["group"] = str(data.groups[position]) or None
         row |= {name: str(column[position]) or None for name, column in texts.items()}

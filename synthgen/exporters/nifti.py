@@ -16,7 +16,11 @@ def nifti_files(image: Image, origin: Origin) -> dict[str, bytes]:
     places = np.argsort(scan.axes)  # of the file's axes among those of the set
     affine = None if scan.affine is None else np.asarray(scan.affine)[:, [*places, 3]]
     file = Nifti1Image((stored if stored.ndim == 3 else stored[0]).transpose(places), affine)
-    file.header.set_xyzt_units("unknown" if affine is None else "mm")
+    spacing = scan.spacing_mm
+    if affine is None and spacing is not None:
+        # Without a code nothing is said of the orientation. Readers refuse a length of 0; an unknown one is usually 1.
+        file.header.set_zooms([spacing[place] or 1.0 for place in places])
+    file.header.set_xyzt_units("unknown" if spacing is None else "mm")
     kind = "synthetic" if origin.synthetic else "real"
     file.header["descrip"] = f"{kind}, synthgen run {origin.run_id}".encode("ascii", "replace")[:79]
     # The time in a gzip header would make every copy another file.

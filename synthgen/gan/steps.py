@@ -143,3 +143,5 @@ def seen(state: TrainingState, images: Tensor) -> Tensor:
 def _descend(optimiser: torch.optim.Optimizer, team: Team) -> None:
     team.average_gradients(optimiser)
     optimiser.step()
+    # Autocast keeps short copies of the weights, and does not see that they have changed.
+    torch.clear_autocast_cache()

@@ -26,6 +26,11 @@ _TICKS = 50
 # A tick costs as much as 21 images of a step: of a minute of training on volumes 50 ticks took a quarter.
 _IMAGES_BETWEEN_TICKS = 512
 _MAX_ROLLBACKS = 3
+_FAILED: Mapping[Trouble, tuple[str, str]] = {
+    Trouble.DIVERGED: ("diverged", "the losses exploded or were no longer numbers"),
+    Trouble.COLLAPSED: ("collapsed", "from the beginning the images of some class were all alike"),
+    Trouble.VANISHED: ("stood still", "from the beginning the generator got no gradient"),
+}
 # Share of the budget after which a growing architecture is whole.
 _GROWN_AT = 0.5
 # Up to this size a step is too short to share: two threads made 1,120 images per second where one made 1,130.
@@ -46,7 +51,8 @@ def train(
         keep: saves the state; called at every tick where nothing looks wrong, about every 2 % of the budget.
 
     Raises:
-        TrainingError: the losses exploded or were no longer numbers, also at lower learning rates.
+        TrainingError: the losses exploded or were no longer numbers, or from the beginning all images of a class were
+            alike, also at lower learning rates.
     """
     share, good = budget_share(state, config), state.copied()
     team, seed = state.team, state.rng.initial_seed()
@@ -100,10 +106,14 @@ def train(
             is_good = not suspicions(state.history, numbers)
             state.history.append({"step": state.step, "images": state.images, "seconds": state.seconds, **numbers})
             report(_tick(state, config, share, steps * config.batch_size / seconds, numbers))
-            if is_good or share == 1:
+            # A state that never looked right is all that there is in the end.
+            if is_good or (share == 1 and good.images == 0):
                 good = state.copied()
                 if keep is not None:
                     keep(state)
+            elif share == 1:
+                logger.warning("end at the last good state from_images=%d to_images=%d", state.images, good.images)
+                state.take_back(good)
 
 
 def phase_of(state: TrainingState, config: ImageGanConfig, share: float) -> Phase:
@@ -115,7 +125,9 @@ def phase_of(state: TrainingState, config: ImageGanConfig, share: float) -> Phas
     place = min(1.0, grown) * levels
     waiting = place % 1 < 1 / 2
     there = math.floor(place) + (0.0 if waiting else 2 * (place % 1) - 1)
-    return Phase(ramp, levels - there)
+    # Of a longer budget less is behind; what has grown stays.
+    state.grown = max(state.grown, there)
+    return Phase(ramp, levels - state.grown)
 
 
 def budget_share(state: TrainingState, config: ImageGanConfig) -> float:
@@ -164,10 +176,11 @@ def suitable_threads(size: Sequence[int], device: torch.device, team: Team = ALO
 def _go_back(state: TrainingState, good: Saved, trouble: Trouble, config: ImageGanConfig) -> None:
     # The last time ends the training: weights that still make images are worth more than none, and gates judge them.
     failed_at = state.images
-    if state.rollbacks >= _MAX_ROLLBACKS and trouble == Trouble.DIVERGED:
+    if state.rollbacks >= _MAX_ROLLBACKS and (trouble == Trouble.DIVERGED or good.images == 0):
         rates = ", ".join(f"{config.learning_rate / 2**times:g}" for times in range(_MAX_ROLLBACKS + 1))
+        what, how = _FAILED[trouble]
         raise TrainingError(
-            f"training diverged at {failed_at} images: the losses exploded or were no longer numbers, after "
+            f"training {what} at {failed_at} images: {how}, after "
             f"{_MAX_ROLLBACKS} rollbacks to the last good state, with the learning rates {rates}",
             where="synthesizer.learning_rate",
             hint=f"set it below {config.learning_rate / 2**_MAX_ROLLBACKS:g} or raise penalty_gamma "

@@ -1,4 +1,4 @@
-"""MONAI's variational autoencoder, its decoder told the class, and the bound that it is trained on."""
+"""MONAI's variational autoencoder, its decoder and its prior told the class, and the bound that it is trained on."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ _SMALLEST_ERROR = 1e-6
 
 
 class ConditionalVae(nn.Module):
-    """Encoder of images, decoder of (z, class), 2-D and 3-D. Source: Kingma 2013, arXiv:1312.6114.
+    """Encoder of images, decoder of (z, class), 2-D and 3-D; z has a normal prior of its own in each class.
+
+    Source: Kingma 2013, arXiv:1312.6114; the prior Sohn 2015, Learning structured output representation.
 
     Attributes:
         latent: normal numbers that an image is made of.
@@ -36,14 +38,27 @@ class ConditionalVae(nn.Module):
         # As loud as z from the start: else z learns to carry the class, and a draw of z brings its own.
         self.embedding = nn.Embedding(spec.classes, CLASS_FEATURES)
         self.net.decodeL = nn.Linear(spec.condition, self.net.decodeL.out_features)
+        # What z still carries of the class a draw brings along: it is drawn as the class has it.
+        self.prior = nn.Embedding(spec.classes, 2 * spec.latent)
+        nn.init.zeros_(self.prior.weight)
 
     def encoded(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of z, each [n, z], of images [n, c, *size] in [-1, 1]."""
         mean, log_variance = self.net.encode_forward(images)
         return mean, log_variance.clamp(-20, 20)
 
+    def expected(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of z in a class, each [n, z]."""
+        mean, log_variance = self.prior(codes).chunk(2, 1)
+        return mean, log_variance
+
     def forward(self, latent: Tensor, codes: Tensor) -> Tensor:
-        """latent: float [n, z]; codes: int64 [n] -> float [n, c, *size] in [-1, 1]."""
+        """latent: normal numbers, float [n, z]; codes: int64 [n] -> float [n, c, *size] in [-1, 1]."""
+        mean, log_variance = self.expected(codes)
+        return self.decoded(mean + latent * (log_variance / 2).exp(), codes)
+
+    def decoded(self, latent: Tensor, codes: Tensor) -> Tensor:
+        """The same, of z as an image has it."""
         made = self.net.decode_forward(torch.cat([latent, self.embedding(codes)], 1), use_sigmoid=False)
         return torch.tanh(cropped(made, self.spec.size))
 
@@ -57,9 +72,11 @@ def bound(network: ConditionalVae, images: Tensor, codes: Tensor, noise: Tensor)
         noise: float [n, z], standard normal.
     """
     mean, log_variance = network.encoded(images)
-    made = network(mean + noise * (log_variance / 2).exp(), codes)
+    made = network.decoded(mean + noise * (log_variance / 2).exp(), codes)
+    usual, usual_log_variance = network.expected(codes)
     values = images[0].numel()
     error = (made - images).square().mean().clamp(min=_SMALLEST_ERROR)
-    divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+    ratio = log_variance - usual_log_variance
+    divergence = ((mean - usual).square() * (-usual_log_variance).exp() + ratio.exp() - 1 - ratio).sum(1).mean() / 2
     nats: Tensor = values / 2 * error.log() + divergence
     return nats

@@ -25,6 +25,7 @@ SUSPECT_BYTES, SUSPECT_ARRAYS = 64 * 2**20, 512 * 2**20
 # What zipfile raises for a damaged, encrypted or unknown kind of archive; bytes may say anything.
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, KeyError,
           IndexError, ValueError, struct.error)  # fmt: skip
+COLOURS, MAX_CHANNELS = 3, 4
 MEDMNIST_PARTS = {"train": "train", "val": "valid", "valid": "valid", "test": "holdout", "holdout": "holdout"}
 
 AnyArray = npt.NDArray[np.generic]
@@ -126,9 +127,13 @@ def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> Pixels:
     images = arrays[key]
     if images.ndim in (4, 5) and images.shape[-1] == 1:
         images = images[..., 0]
+    message = f"{key} of {path.name!r} has shape {arrays[key].shape}"
     if images.ndim not in (3, 4):
-        message = f"{key} of {path.name!r} has shape {images.shape}"
         raise DataError(f"{message}; [n, h, w], [n, h, w, 3] or [n, d, h, w] is allowed", where=str(path))
+    if images.ndim == 4 and images.shape[-1] != COLOURS and min(images.shape[1:]) <= MAX_CHANNELS:
+        what, hint = _mistaken(images.shape)
+        allowed = f"[n, h, w], [n, h, w, 3], or volumes [n, d, h, w] of more than {MAX_CHANNELS} voxels a side"
+        raise DataError(f"{message}, which looks like {what}; allowed: {allowed}", where=str(path), hint=hint)
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * np.uint8(255)
     if images.dtype in (np.uint8, np.uint16):
@@ -136,6 +141,19 @@ def _images(arrays: Mapping[str, AnyArray], key: str, path: Path) -> Pixels:
     if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
         return images.astype(np.uint8, copy=False)
     raise DataError(f"{key} of {path.name!r} has type {images.dtype}; uint8 or uint16 is allowed", where=str(path))
+
+
+def _mistaken(shape: tuple[int, ...]) -> tuple[str, str]:
+    """What an array that is neither colour nor volumes looks like, and what to do."""
+    if shape[1] <= MAX_CHANNELS:
+        return "channels first", "images[:, 0] for one channel, images.transpose(0, 2, 3, 1) for red, green and blue"
+    match shape[-1]:
+        case 4:
+            return "colour and transparency (RGBA)", "lay them on white, or keep images[..., :3]"
+        case 2:
+            return "grey and transparency", "lay them on white, or keep images[..., 0]"
+        case _:
+            return f"volumes with a side of {min(shape[1:])}", "resample them to more slices, or save each as an image"
 
 
 def _labels(arrays: Mapping[str, AnyArray], prefix: str, path: Path) -> list[str]:

@@ -27,14 +27,14 @@ def is_deep_colour(image: Image.Image) -> bool:
     if isinstance(image, TiffImageFile):
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
         return len(bits) > 1 and max(bits) > 8
-    return image.format == "PNG" and image.mode in ("RGB", "RGBA") and any("16" in name for name in _raw_modes(image))
+    return image.format == "PNG" and image.mode in ("RGB", "RGBA") and any("16" in name for name in raw_modes(image))
 
 
 def choose_lower_bytes(image: Image.Image, name: str) -> None:
     """Let the opened image load the lower bytes of its numbers; raises DataError where Pillow cannot be told to."""
     assert isinstance(image, ImageFile)
     is_apart = isinstance(image, TiffImageFile) and image.tag_v2.get(_PLANAR, 1) != 1
-    if is_apart or not set(_LOWER).issuperset(_raw_modes(image)):
+    if is_apart or not set(_LOWER).issuperset(raw_modes(image)):
         message = f"image {name!r} holds 16-bit colour in a way that is not read; allowed: RGB or RGBA, interleaved"
         raise DataError(message, where=name, hint="save it again as a PNG of 16 bits")
     image.tile = [tile._replace(args=_lower(tile.args)) for tile in image.tile]
@@ -54,10 +54,11 @@ def joined(upper: Image.Image, lower: Image.Image, *, is_grey: bool) -> npt.NDAr
 
 def is_grey(image: Image.Image) -> bool:
     """Whether deep colour that is not loaded yet is grey and alpha."""
-    return _GREY_ALPHA in _raw_modes(image)
+    return _GREY_ALPHA in raw_modes(image)
 
 
-def _raw_modes(image: Image.Image) -> list[str]:
+def raw_modes(image: Image.Image) -> list[str]:
+    """Pillow's names of how the numbers stand in a file that is not loaded yet, one for each tile."""
     return [_raw_mode(tile.args) for tile in getattr(image, "tile", ())]
 
 

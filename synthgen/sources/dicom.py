@@ -17,6 +17,7 @@ from synthgen.sources.scan_files import (
     Grid,
     Matrix,
     Numbers,
+    Three,
     check_voxels,
     lacks_extra,
     refuse_damaged,
@@ -44,6 +45,7 @@ class SliceHeader:
         subject, series: to tell patients and series apart; never shown, never written.
         position_mm: along the normal of the slices; None when unknown.
         affine: see Scan; the slice step is the distance of slices, or their thickness.
+        spacing: in mm, of slices (0: unknown), rows and columns.
     """
 
     name: str
@@ -57,11 +59,12 @@ class SliceHeader:
     instance: int
     position_mm: float | None
     affine: Matrix | None
+    spacing: Three | None
 
     @property
     def grid(self) -> Grid:
         """Where the pixels lie."""
-        return Grid((1, self.rows, self.columns), self.affine)
+        return Grid((1, self.rows, self.columns), self.affine, bare_spacing=self.spacing)
 
 
 def read_slice_header(path: Path, name: str) -> SliceHeader:
@@ -71,7 +74,8 @@ def read_slice_header(path: Path, name: str) -> SliceHeader:
         file = _dataset(path, name, pixels=False)
         _check_single_grey(file, name)
         check_voxels((int(file.Rows), int(file.Columns)), name)
-        affine, position = _geometry(file)
+        spacing = _spacing(file)
+        affine, position = _geometry(file, spacing)
         series = str(file.get("SeriesInstanceUID", ""))
         return SliceHeader(
             name=name,
@@ -85,6 +89,7 @@ def read_slice_header(path: Path, name: str) -> SliceHeader:
             instance=int(file.get("InstanceNumber") or 0),
             position_mm=position,
             affine=affine,
+            spacing=spacing,
         )
 
 
@@ -140,6 +145,11 @@ def _check_single_grey(file: "Dataset", name: str) -> None:
                         hint="convert it to one file a slice, or to NIfTI")  # fmt: skip
     if "Rows" not in file or "Columns" not in file:
         raise DataError(f"{name!r} is a DICOM file without an image", where=name, hint="remove it")
+    bits, high = int(file.get("BitsStored") or 0), int(file.get("HighBit") or 0)
+    if bits and high and high != bits - 1:
+        # PS3.5 8.1.1 since 2007; pydicom takes the lower bits all the same.
+        raise DataError(f"image {name!r} has HighBit {high} for {bits} bits, which is read wrongly", where=name,
+                        hint="convert it with `dcmconv` or `gdcmconv --raw`")  # fmt: skip
     if int(file.get("SamplesPerPixel", 1)) != 1 or not str(file.PhotometricInterpretation).startswith("MONOCHROME"):
         raise DataError(f"image {name!r} is DICOM in colour; grey is read", where=name, hint="convert it to PNG")
 
@@ -152,23 +162,34 @@ def _patient_tags(file: "Dataset") -> tuple[str, ...]:
     return tuple(item.keyword or f"({item.tag.group:04X},{item.tag.element:04X})" for item in held)
 
 
-def _geometry(file: "Dataset") -> tuple[Matrix | None, float | None]:
-    spacing, directions = file.get("PixelSpacing"), file.get("ImageOrientationPatient")
-    if not spacing or not directions or len(spacing) != 2 or len(directions) != 6:
+def _spacing(file: "Dataset") -> Three | None:
+    # An X-ray image may state that of the detector alone, a digitised film that of the scanner.
+    tags = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+    stated = next((file[tag].value for tag in tags if file.get(tag)), ())
+    if len(stated) != 2:
+        return None
+    thickness = abs(float(file.get("SpacingBetweenSlices") or file.get("SliceThickness") or 0))
+    spacing = np.array([thickness, *stated], dtype=np.float64)
+    return spacing if np.isfinite(spacing).all() and spacing[1:].min() > 0 else None
+
+
+def _geometry(file: "Dataset", spacing: Three | None) -> tuple[Matrix | None, float | None]:
+    directions = file.get("ImageOrientationPatient")
+    if spacing is None or not directions or len(directions) != 6:
         return None, None
     along_row, along_column = np.array(directions[:3], dtype=np.float64), np.array(directions[3:], dtype=np.float64)
     normal = np.cross(along_row, along_column)
-    thickness = float(file.get("SpacingBetweenSlices") or file.get("SliceThickness") or 1)
     affine = np.eye(4)
-    steps = normal * abs(thickness), along_column * float(spacing[0]), along_row * float(spacing[1])
+    steps = normal * (spacing[0] or 1), along_column * spacing[1], along_row * spacing[2]
     affine[:3, :3] = np.column_stack(steps) * _RAS[:, None]
     place = file.get("ImagePositionPatient")
-    if not place or len(place) != 3:
-        return _if_usable(affine), None
+    if not place or len(place) != 3 or if_usable(affine) is None:
+        return if_usable(affine), None
     origin = np.array(place, dtype=np.float64)
     affine[:3, 3] = origin * _RAS
-    return _if_usable(affine), float(origin @ normal)
+    return if_usable(affine), float(origin @ normal)
 
 
-def _if_usable(affine: Matrix) -> Matrix | None:
+def if_usable(affine: Matrix) -> Matrix | None:
+    """The affine, or None where it has no inverse."""
     return affine if np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0 else None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -14,13 +15,31 @@ MIN_SIDE, MAX_SIDE = 8, 128
 MIN_IMAGES = 10
 
 
+class SizeError(DataError):
+    """The images are not of one usable size; `size` and `fit` bring them to one."""
+
+    def __init__(self, message: str, *, where: str, size: int, fit: Literal["resize", "pad"]) -> None:
+        hint = f"for example, set source.size: {size} and source.fit: {fit}; resize, crop or pad are allowed"
+        super().__init__(message, where=where, hint=hint)
+        self.size, self.fit = size, fit
+
+
+def suggested_size(shapes: Sequence[Sequence[int]]) -> int:
+    """A side that most of the images [h, w], [1, h, w] or volumes [d, h, w] reach."""
+    side = float(np.median([min(shape[1:] if shape[0] == 1 else shape) for shape in shapes]))
+    return next((size for size in (128, 96, 64, 32, 16) if size <= side), MIN_SIDE)
+
+
 def check_images(data: ImageSet, name: str) -> None:
     """Raise DataError for too few images or classes, unusable sizes, and one image under two labels."""
     sides = data.images.shape[2:]
     if min(sides) < MIN_SIDE or max(sides) > MAX_SIDE:
         across = " x ".join(str(side) for side in reversed(sides))
         message = f"the images of {name!r} are {across} pixels; {MIN_SIDE} to {MAX_SIDE} a side are allowed"
-        raise DataError(message, where="source.size", hint="set source.size: 64 and source.fit: resize, crop or pad")
+        # Nobody knows yet whether more is worth its time.
+        size = min(suggested_size([sides]), 64)
+        # Padded scans keep their spacing.
+        raise SizeError(message, where="source.size", size=size, fit="resize" if data.scan is None else "pad")
     if len(data) < MIN_IMAGES:
         raise DataError(f"{name!r} has {len(data)} images, at least {MIN_IMAGES} are needed", where=name)
     empty = [label for label, count in class_counts(data).items() if count == 0]

@@ -13,16 +13,14 @@ from synthgen.config import ImageSource
 from synthgen.datasets import ImageSet, Ingested
 from synthgen.errors import ConfigError, DataError, Refusals
 from synthgen.findings import Problem
-from synthgen.sources.archives import holds_arrays, load_arrays, unpacked
+from synthgen.sources.archives import COLOURS, holds_arrays, load_arrays, unpacked
 from synthgen.sources.frames import first_bytes
-from synthgen.sources.image_problems import check_images, image_problems
+from synthgen.sources.image_problems import SizeError, check_images, image_problems, suggested_size
 from synthgen.sources.layouts import Entry, folder_entries, listed_entries, manifest_entries
 from synthgen.sources.medical import read_scans
 from synthgen.sources.pixels import Header, Pixels, as_pixels, fit_pixels, read_header, read_pixels, set_channels
 from synthgen.sources.scan_files import Grid, ScanFormat, scan_format
 from synthgen.sources.scan_fitting import fitted, fittings
-
-COLOURS = 3
 
 
 def read_images(source: ImageSource, *, split_column: str | None) -> Ingested:
@@ -176,13 +174,8 @@ def _check_sizes(headers: Sequence[Header], source: ImageSource, name: str) -> N
     across = f"{min(widths)} to {max(widths)} wide and {min(heights)} to {max(heights)} high"
     message = f"the images of {name!r} are {across}, in {len(set(headers)):,} sizes"
     asked = "one size is needed" if wanted is None else f"source.size is {wanted}"
-    hint = f"set source.fit to resize, crop or pad, and source.size, for example {_suggested_size(headers)}"
-    raise DataError(f"{message}; {asked}", where="source.fit", hint=hint)
-
-
-def _suggested_size(headers: Sequence[Header]) -> int:
-    side = float(np.median([min(header.width, header.height) for header in headers]))
-    return next((size for size in (128, 96, 64, 32, 16) if size <= side), 8)
+    size = suggested_size([(header.height, header.width) for header in headers])
+    raise SizeError(f"{message}; {asked}", where="source.fit", size=size, fit="resize")
 
 
 def _check_alike(pixels: Sequence[Pixels], name: str) -> None:

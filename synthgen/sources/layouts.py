@@ -11,6 +11,7 @@ from synthgen.errors import DataError
 from synthgen.remote import address_of, is_elsewhere, local_copy
 from synthgen.sources.frames import read_frame
 from synthgen.sources.header import require_column
+from synthgen.sources.listed_series import SLICES, names_volumes, volume_files
 from synthgen.splitting import PART_NAMES, standard_parts
 
 # Files that stand beside images and are none.
@@ -28,6 +29,7 @@ class Entry:
 
     Attributes:
         attributes: levels, in the order of source.attributes.
+        volume: what the slices of one volume have in common, in the index of an emitted dataset; else None.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Entry:
     part: str | None = None
     group: str | None = None
     attributes: tuple[str, ...] = ()
+    volume: str | None = None
 
 
 def folder_entries(root: Path) -> list[Entry]:
@@ -108,6 +111,8 @@ def local_source(place: str | Path, cache: Path) -> Path:
         return copy
     folder, _, name = address_of(place).rpartition("/")
     listed = {PurePosixPath(str(value)).as_posix() for column in columns for value in column}
+    if SLICES in frame and names_volumes(frame, str(columns[0].name)):
+        listed.update(name for names in volume_files(frame, str(columns[0].name), copy) for name in names)
     return local_copy(folder, cache, only={name, *listed}) / name
 
 
@@ -156,18 +161,27 @@ def listed_entries(frame: pd.DataFrame, path: Path, source: ImageSource, split_c
             message = f"column {name!r} of {path.name!r} is missing in {missing:,} of {len(frame):,} rows"
             raise DataError(message, where=str(path))
     known = _attributes(frame, source.attributes, path)
-    files = [_manifest_file(path, text, row) for row, text in enumerate(_texts(frame[source.path_column]), start=1)]
+    files, volumes = _files_of_rows(frame, path, source.path_column)
     labels = _texts(frame[source.label])
     groups: Sequence[str | None] = _groups(frame[source.group]) if source.group else [None] * len(frame)
     parts: Sequence[str | None] = [None] * len(frame)
     if split_column is not None:
         parts = standard_parts(frame[split_column], f"column {split_column!r} of {path.name!r}").tolist()
     return [
-        Entry(file, f"{path.name} row {row}", label, part, group, levels)
-        for row, (file, label, part, group, levels) in enumerate(
+        Entry(file, f"{path.name} row {row}", label, part, group, levels, f"row {row}" if volumes else None)
+        for row, (some, label, part, group, levels) in enumerate(
             zip(files, labels, parts, groups, known, strict=True), start=1
         )
+        for file in some
     ]
+
+
+def _files_of_rows(frame: pd.DataFrame, path: Path, column: str) -> tuple[list[list[Path]], bool]:
+    """The files of each row, and whether they are the slices of a volume."""
+    volumes = names_volumes(frame, column)
+    names = volume_files(frame, column, path) if volumes else ([text] for text in _texts(frame[column]))
+    rows = enumerate(names, start=1)
+    return [[_manifest_file(path, text, row) for text in some] for row, some in rows], volumes
 
 
 def _attributes(frame: pd.DataFrame, names: Sequence[str], path: Path) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ Read with pydicom and nibabel alone: MONAI's readers wrap the same two and cost 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,15 @@ from synthgen.config import ImageSource
 from synthgen.datasets import Labels
 from synthgen.errors import ConfigError, DataError, Refusals, name_list
 from synthgen.findings import Problem
-from synthgen.scans import REVERSED, Affine, Scan, Stored, Unsigned
-from synthgen.sources.dicom import SliceHeader, read_slice, read_slice_header
+from synthgen.scans import REVERSED, Scan, Stored, Unsigned
+from synthgen.sources.common_grid import are_alike, common_grid
+from synthgen.sources.dicom import SliceHeader, if_usable, read_slice, read_slice_header
+from synthgen.sources.image_problems import SizeError, suggested_size
 from synthgen.sources.layouts import Entry
+from synthgen.sources.listed_series import refuse_single_slices
 from synthgen.sources.nifti import nifti_grid, read_nifti
 from synthgen.sources.scan_files import Grid, Matrix, Numbers, ScanFormat, check_voxels, stretched, whole_numbers
-from synthgen.sources.scan_fitting import TOLERANCE, Fitting, fitted, fittings, suggested_size
+from synthgen.sources.scan_fitting import TOLERANCE, Fitting, fitted, fittings
 
 # With fewer patients in a class no split by patient has one on every side.
 MIN_SUBJECTS = 3
@@ -60,16 +64,20 @@ def read_scans(entries: Sequence[Entry], source: ImageSource, name: str, kind: S
         headers = _headers(entries)
         _refuse_patients(headers)
         problems += _burned_in(headers)
-        units = _stacks(entries, headers) if source.series == "volume" else _slices(entries, headers)
+        if entries[0].volume is not None:
+            units = _listed_stacks(entries, headers)
+        else:
+            refuse_single_slices(entries, headers, source)
+            units = _stacks(entries, headers) if source.series == "volume" else _slices(entries, headers)
     else:
         headers, units = [], _volumes(entries)
     _check_shapes(units, source, name)
     grids = [unit.grid for unit in units]
     plan = fittings(grids, source)
-    affine, mixed = _common_affine(grids, plan, source)
+    affine, bare_spacing, mixed = common_grid(grids, plan, source)
     # Without an affine a file is read as x, y, z.
     axes = grids[0].axes if affine is not None else REVERSED
-    scan = Scan(kind, "uint8", 0, _modality(headers), affine, axes)
+    scan = Scan(kind, "uint8", 0, _modality(headers), affine, axes, bare_spacing)
     values, scan = _unsigned(_read(units, plan, source), scan, name)
     groups, few = _groups(units, source)
     shapes = len({grid.shape for grid in grids})
@@ -122,6 +130,12 @@ def _volumes(entries: Sequence[Entry]) -> list[Unit]:
     return units
 
 
+def _listed_stacks(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> list[Unit]:
+    """One unit for each volume, its slices in the order of the index, which knows it where headers state no place."""
+    volumes = groupby(zip(entries, headers, strict=True), key=lambda pair: pair[0].volume)
+    return [_stack(*zip(*pairs, strict=True)) for _, pairs in volumes]
+
+
 def _stacks(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> list[Unit]:
     """One unit for each series, or for each moment of a series that has every position several times."""
     frame = pd.DataFrame({
@@ -135,38 +149,63 @@ def _stacks(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> list[Un
     for _, rows in frame.groupby(["label", "part", "series"], sort=True):
         first = headers[rows.index[0]].name
         with refusals.kept():
+            _check_one_grid([headers[row] for row in rows.index], first)
             for moment in _moments(rows.sort_values(["position", "instance"], kind="stable"), first):
                 units.append(_stack([entries[row] for row in moment], [headers[row] for row in moment]))
     refusals.raise_any()
     return units
 
 
-def _moments(rows: pd.DataFrame, first: str) -> list[list[int]]:
-    def refuse(reason: str) -> DataError:
-        message = f"the series of {first!r} is no volume: {reason}"
-        return DataError(message, where=first, hint="read its slices one by one with source.series: slices")
+def _no_volume(first: str, reason: str) -> DataError:
+    message = f"the series of {first!r} is no volume: {reason}"
+    return DataError(message, where=first, hint="remove it, or read all slices one by one with source.series: slices")
 
+
+def _check_one_grid(headers: Sequence[SliceHeader], first: str) -> None:
+    """Raise DataError for slices that lie or are spaced in several ways, as those of a localizer."""
+    steps = [header.affine[:3, 1:3] for header in headers if header.affine is not None]  # along columns and rows
+    spacings = [np.linalg.norm(step, axis=0) for step in steps]
+    turns = [step / spacing for step, spacing in zip(steps, spacings, strict=True)]
+    for what, values in (("orientations", turns), ("spacings of their pixels", spacings)):
+        if steps and not are_alike(values):
+            kinds = len(np.unique(np.round(values, 2), axis=0))
+            raise _no_volume(first, f"its slices have {max(kinds, 2)} {what}")
+
+
+def _moments(rows: pd.DataFrame, first: str) -> list[list[int]]:
     if rows["position"].isna().any():
-        raise refuse("a slice does not state its position")
+        raise _no_volume(first, "a slice does not state its position")
     steps = np.diff(rows["position"].to_numpy(dtype=np.float64))
     place = np.concatenate([[0], np.cumsum(steps > TOLERANCE)])
     moment = rows.groupby(place).cumcount().to_numpy()
     lots = [rows.index[moment == number].tolist() for number in range(moment.max() + 1)]
     if len({len(lot) for lot in lots}) > 1:
-        raise refuse("slices are missing at some positions")
+        raise _no_volume(first, "slices are missing at some positions")
     gaps = steps[steps > TOLERANCE]
     if len(gaps) and np.ptp(gaps) > 0.05 * gaps.min():
-        raise refuse("its slices are not evenly spaced")
+        raise _no_volume(first, "its slices are not evenly spaced")
     return lots
 
 
 def _stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Unit:
     if len({(header.rows, header.columns) for header in headers}) > 1:
-        raise DataError(f"the slices of the series of {headers[0].name!r} differ in size", where=headers[0].name)
+        raise _no_volume(headers[0].name, "its slices differ in size")
+    if _are_shifted(headers):
+        raise _no_volume(headers[0].name, "its slices are shifted against each other")
     shape = (len(headers), headers[0].rows, headers[0].columns)
     check_voxels(shape, headers[0].name)
-    grid = Grid(shape, _stack_affine(headers))
+    grid = Grid(shape, _stack_affine(headers), bare_spacing=headers[0].spacing)
     return Unit(entries[0], grid, partial(_read_stack, entries, headers), headers[0].subject)
+
+
+def _are_shifted(headers: Sequence[SliceHeader]) -> bool:
+    """Whether a slice begins half a pixel or more, along its rows or columns, beside the line from first to last."""
+    affines = [header.affine for header in headers if header.affine is not None and header.position_mm is not None]
+    if len(affines) < len(headers):
+        return False
+    begins, pixel = np.array([affine[:3, 3] for affine in affines]), affines[0][:3, 1:3]
+    beside = begins - np.linspace(begins[0], begins[-1], len(begins))  # [n, 3] in mm
+    return bool(np.abs(beside @ pixel / (pixel**2).sum(axis=0)).max() >= 0.5)
 
 
 def _stack_affine(headers: Sequence[SliceHeader]) -> Matrix | None:
@@ -175,7 +214,7 @@ def _stack_affine(headers: Sequence[SliceHeader]) -> Matrix | None:
         return first
     affine = first.copy()
     affine[:3, 0] = (last[:3, 3] - first[:3, 3]) / (len(headers) - 1)
-    return affine
+    return if_usable(affine)
 
 
 def _read_stack(entries: Sequence[Entry], headers: Sequence[SliceHeader]) -> Numbers:
@@ -195,8 +234,8 @@ def _check_shapes(units: Sequence[Unit], source: ImageSource, name: str) -> None
     low, high = (" x ".join(str(bound(sides)) for sides in zip(*shapes, strict=True)) for bound in (min, max))
     message = f"the images of {name!r} have {len(shapes):,} sizes, {low} to {high} (slices, rows, columns)"
     asked = "one size is needed" if source.size is None else f"source.size is {source.size}"
-    hint = f"set source.fit to pad, crop or resize, and source.size, for example {suggested_size(shapes)}"
-    raise DataError(f"{message}; {asked}", where="source.fit", hint=hint)
+    size = suggested_size([unit.grid.shape for unit in units])
+    raise SizeError(f"{message}; {asked}", where="source.fit", size=size, fit="pad")
 
 
 def _read(units: Sequence[Unit], plan: Sequence[Fitting], source: ImageSource) -> list[Stored]:
@@ -224,45 +263,6 @@ def _unsigned(images: Sequence[Stored], scan: Scan, name: str) -> tuple[Unsigned
     values = np.stack([(image.astype(np.int32) - offset).astype(np.uint16) for image in images])
     signed = "int16" in kinds and high <= 32_767
     return values, replace(scan, dtype="int16" if signed else "uint16", offset=offset)
-
-
-def _common_affine(
-    grids: Sequence[Grid], plan: Sequence[Fitting], source: ImageSource
-) -> tuple[Affine | None, list[Problem]]:
-    affines = [fitting.affine for fitting in plan]
-    known = [affine for affine in affines if affine is not None]
-    if not known:
-        return None, []
-    if len(known) < len(affines) or not _are_alike([affine[:3, :3] for affine in known]):
-        reason, hint = _disagreement(grids, source)
-        message = f"{reason}, so what is emitted states neither spacing nor orientation"
-        return None, [Problem("mixed_voxel_grids", message, "warning", hint=hint)]
-    affine = known[0].copy()
-    if np.abs(np.stack(known)[:, :3, 3] - affine[:3, 3]).max() > TOLERANCE:
-        affine[:3, 3] = 0
-    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in affine), []
-
-
-def _disagreement(grids: Sequence[Grid], source: ImageSource) -> tuple[str, str]:
-    """Why the files have no affine in common, and what to do."""
-    steps = [grid.affine[:3, :3] for grid in grids if grid.affine is not None]
-    if len(steps) < len(grids):
-        reason = f"{len(grids) - len(steps):,} of {len(grids):,} images do not state the spacing of their voxels"
-        return reason, "write it into their headers, or remove them"
-    if source.fit == "resize" and _are_alike(steps):
-        reason = "source.fit: resize stretches images of different sizes by different factors"
-        return reason, "source.fit: pad or crop scales all by one factor, which keeps one spacing and orientation"
-    spacings = [np.linalg.norm(step, axis=0) for step in steps]
-    turns = [step / spacing for step, spacing in zip(steps, spacings, strict=True)]
-    differing = [what for what, values in (("spacing", spacings), ("orientation", turns)) if not _are_alike(values)]
-    # Each may differ by less than is told, and both together by more.
-    reason = f"the files differ in the {' and the '.join(differing or ['grid'])} of their voxels"
-    return reason, "resample them to one grid before; a set that mixes left and right is learnt as it is"
-
-
-def _are_alike(values: Sequence[Matrix]) -> bool:
-    every = np.stack(values)
-    return bool(np.abs(every - every[0]).max() <= TOLERANCE * np.abs(every[0]).max())
 
 
 def _modality(headers: Sequence[SliceHeader]) -> str:

@@ -18,6 +18,7 @@ from synthgen.sources.scan_files import (
     Matrix,
     Numbers,
     Shape,
+    Three,
     check_voxels,
     lacks_extra,
     refuse_damaged,
@@ -42,15 +43,46 @@ def nifti_grid(path: Path, name: str) -> Grid:
     refuse_empty(path, name)
     with closing(_opened(path)) as file:
         header, _ = _header(file, name)
-    shape = _three_sides(header, name)
-    try:
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    except BROKEN:
-        refuse_damaged(name)
-    is_known = bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 0
-    axes = _axes(shape, affine if is_known else np.eye(4))
+    shape, affine = _three_sides(header, name), _affine(header, name)
+    axes = _axes(shape, np.eye(4) if affine is None else affine)
     first, second, third = (shape[axis] for axis in axes)
-    return Grid((first, second, third), affine[:, [*axes, 3]] if is_known else None, axes)
+    sides = first, second, third
+    if affine is not None:
+        return Grid(sides, affine[:, [*axes, 3]], axes)
+    return Grid(sides, None, axes, _bare_spacing(header, sides, axes))
+
+
+def _mm(header: "Nifti1Header") -> float:
+    """Of one unit of length of the file. The lower bits name it: 1 for m, 2 for mm, 3 for micron."""
+    return {1: 1_000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
+
+
+def _affine(header: "Nifti1Header", name: str) -> Matrix | None:
+    if not _has_code(header):
+        # nibabel would make one up, as of an Analyze file.
+        return None
+    try:
+        # Of a 0, which is common, and of other numbers the standard takes the sign alone; nibabel refuses them.
+        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    except Exception as error:  # see _three_sides
+        raise DataError(f"image {name!r} is damaged or cut short", where=name) from error
+    affine[:3] *= _mm(header)
+    return affine if np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0 else None
+
+
+def _has_code(header: "Nifti1Header") -> bool:
+    return int(header["sform_code"]) != 0 or int(header["qform_code"]) != 0
+
+
+def _bare_spacing(header: "Nifti1Header", sides: Shape, axes: Axes) -> Three | None:
+    if _has_code(header):
+        return None
+    spacing = np.abs(header["pixdim"][1:4].astype(np.float64))[list(axes)] * _mm(header)
+    is_known = np.isfinite(spacing) & (spacing > 0)
+    if not is_known[1:].all() or (sides[0] > 1 and not is_known[0]):
+        return None
+    return np.where(is_known, spacing, 0.0)
 
 
 def read_nifti(path: Path, name: str, axes: Axes = REVERSED) -> Numbers:
@@ -70,13 +102,18 @@ def read_nifti(path: Path, name: str, axes: Axes = REVERSED) -> Numbers:
     if len(content) < size:
         refuse_damaged(name)
     values = np.frombuffer(content, dtype, int(np.prod(shape)), offset).reshape(shape, order="F")
-    try:
-        slope, intercept = header.get_slope_inter()
-    except BROKEN:
-        refuse_damaged(name)
+    slope, intercept = _slope_and_intercept(header, name)
     if (slope, intercept) not in ((None, None), (1, 0)):
         values = values * np.float64(slope) + np.float64(intercept)
     return values.astype(values.dtype.newbyteorder("="), copy=False).transpose(axes)
+
+
+def _slope_and_intercept(header: "Nifti1Header", name: str) -> tuple[float | None, float | None]:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope != 0 and np.isfinite(slope) and not np.isfinite(intercept):
+        message = f"image {name!r} has an intercept (scl_inter) of {intercept}, which no number can be added to"
+        raise DataError(message, where=name, hint="write 0 there")
+    return cast("tuple[float | None, float | None]", header.get_slope_inter())
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from synthgen.config import ImageSource
 from synthgen.errors import DataError
-from synthgen.sources.deep_colour import choose_lower_bytes, is_deep_colour, is_grey, joined
+from synthgen.sources.deep_colour import choose_lower_bytes, is_deep_colour, is_grey, joined, raw_modes
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -21,6 +22,10 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 64_000_000
 ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
+# Tags of TIFF 6.0, and what files begin with, BigTIFF among them.
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, TypeError, OverflowError)
 GREY16_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
@@ -62,13 +67,21 @@ def _opened(path: Path, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise _too_large(name) from None
     except UnidentifiedImageError:
-        raise DataError(f"{name!r} is not a PNG, JPEG, TIFF or BMP image", where=name) from None
+        raise _unknown(path, name) from None
     except BROKEN:
         raise _damaged(name) from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise _too_large(name)
     return image
+
+
+def _unknown(path: Path, name: str) -> DataError:
+    with path.open("rb") as file:
+        if file.read(4) not in _TIFF_MAGIC:
+            return DataError(f"{name!r} is not a PNG, JPEG, TIFF or BMP image", where=name)
+    message = f"TIFF {name!r} is damaged or cut short, or has pixels of a kind that is not read"
+    return DataError(message, where=name, hint="save it again as a PNG, grey or RGB of 8 or 16 bits")
 
 
 def _damaged(name: str) -> DataError:
@@ -83,19 +96,52 @@ def read_pixels(path: Path, name: str) -> Pixels:
     """The upright image, uint8 or, of 16 bits, uint16; grey [h, w] or colour [h, w, 3].
 
     Raises:
-        DataError: empty, no image, truncated, too large, several pages, 32-bit pixels, or 16-bit colour that is
-            neither RGB nor grey.
+        DataError: empty, no image, truncated, too large, several pages, pixels below 0 or of 32 bits, or 16-bit colour
+            that is neither RGB nor grey.
     """
     with _opened(path, name) as image:
         try:
             # A JPEG of a phone may carry a second view, which nobody misses.
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
                 raise DataError(f"image {name!r} has several pages; one is allowed", where=name)
-            if is_deep_colour(image):
-                return _deep_colour(image, path, name)
-            return _to_array(_upright(image), name)
+            clear = _clear_colour(image)
+            pixels = _deep_colour(image, path, name) if is_deep_colour(image) else _to_array(_upright(image), name)
+            if isinstance(image, TiffImageFile):
+                pixels = _by_tags(pixels, image, name)
         except BROKEN:
             raise _damaged(name) from None
+        return pixels if clear is None else _white_where(pixels, clear)
+
+
+def _clear_colour(image: Image.Image) -> npt.NDArray[np.int64] | None:
+    """The grey value [1] or colour [3] that a PNG which is not loaded yet names as transparent."""
+    colour = image.info.get("transparency")
+    if colour is None or image.format != "PNG" or image.mode == "P":
+        return None
+    # Pillow spreads 2 and 4 bits over 8, but not this number.
+    spread = {"L;2": 85, "L;4": 17}.get("".join(raw_modes(image)), 1)
+    return np.atleast_1d(colour) * spread
+
+
+def _white_where(pixels: Pixels, clear: npt.NDArray[np.int64]) -> Pixels:
+    is_clear = (pixels.reshape(*pixels.shape[:2], -1) == clear).all(axis=-1)
+    pixels = pixels.copy()
+    pixels[is_clear] = np.iinfo(pixels.dtype).max
+    return pixels
+
+
+def _by_tags(pixels: Pixels, image: TiffImageFile, name: str) -> Pixels:
+    """What Pillow takes from the tags for some kinds of pixels only."""
+    if pixels.dtype == np.uint8 and image.tag_v2.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED and (pixels > 127).any():
+        raise _negative(name)
+    if pixels.dtype == np.uint16 and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        return ~pixels
+    return pixels
+
+
+def _negative(name: str) -> DataError:
+    message = f"image {name!r} has pixels below 0; 0 to 255 or 65,535 is allowed"
+    return DataError(message, where=name, hint="add a number to all images, or save them as DICOM or NIfTI")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -114,7 +160,9 @@ def _deep_colour(image: Image.Image, path: Path, name: str) -> Pixels:
 def _to_array(image: Image.Image, name: str) -> Pixels:
     if image.mode in GREY16_MODES:
         values = np.asarray(image).astype(np.int64)
-        if values.size and (values.min() < 0 or values.max() > 65_535):
+        if values.size and values.min() < 0:
+            raise _negative(name)
+        if values.size and values.max() > 65_535:
             raise DataError(f"image {name!r} has pixels of more than 16 bits", where=name, hint="rescale it to 16 bits")
         return values.astype(np.uint16)
     match image.mode:

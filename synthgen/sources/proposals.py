@@ -9,11 +9,12 @@ import pandas as pd
 
 from synthgen.config import ImageSource, TableSource
 from synthgen.datasets import ImageSet, Ingested, Schema, Table, class_counts
-from synthgen.errors import DataError, name_list
+from synthgen.errors import name_list
 from synthgen.estimates import Size
 from synthgen.sources.constraint_proposals import propose_constraints
 from synthgen.sources.frames import first_bytes, read_frame_with_problems
 from synthgen.sources.header import require_column
+from synthgen.sources.image_problems import MAX_SIDE, SizeError
 from synthgen.sources.images import read_images
 from synthgen.sources.layouts import path_column_of
 from synthgen.sources.proposal_text import Proposal, class_line, comment, entry, render, scalar
@@ -187,9 +188,8 @@ def _readable(source: ImageSource) -> tuple[ImageSource, Ingested, list[str]]:
     """The source with the fit that it needs, what it reads, and what to say about the size."""
     try:
         return source, read_images(source, split_column=None), ["null: the size that the images have."]
-    except DataError as error:
-        if error.where not in ("source.fit", "source.size"):
-            raise
-        fitted = source.model_copy(update={"fit": "resize", "size": 64})
-        remark = f"{error.message}: they are resized to 64 x 64; 128 at most."
+    except SizeError as error:
+        fitted = source.model_copy(update={"fit": error.fit, "size": error.size})
+        done = "scaled and padded" if error.fit == "pad" else "resized"
+        remark = f"{error.message}: they are {done} to {error.size} x {error.size}; {MAX_SIDE} at most."
         return fitted, read_images(fitted, split_column=None), [remark]

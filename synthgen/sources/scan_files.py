@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from synthgen.scans import REVERSED, Axes, Stored
 ScanFormat = Literal["dicom", "nifti"]
 Numbers = npt.NDArray[np.generic]
 Matrix = npt.NDArray[np.float64]
+Three = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
 
 # 512 x 512 in 488 slices, 256 MiB of 16 bits.
@@ -27,11 +28,20 @@ class Grid:
     Attributes:
         shape: sides (slice, row, column).
         affine, axes: see Scan; the affine is None when the file states none.
+        bare_spacing: in mm where the file says no more, see Scan.
     """
 
     shape: Shape
     affine: Matrix | None
     axes: Axes = REVERSED
+    bare_spacing: Three | None = None
+
+    @property
+    def spacing(self) -> Three | None:
+        """In mm, of slices (0: unknown), rows and columns."""
+        if self.affine is None:
+            return self.bare_spacing
+        return cast(Three, np.linalg.norm(self.affine[:3, :3], axis=0))
 
 
 def scan_format(path: Path) -> ScanFormat | None:

@@ -10,11 +10,10 @@ from scipy import ndimage
 
 from synthgen.config import ImageSource
 from synthgen.scans import Stored
-from synthgen.sources.scan_files import Grid, Matrix, Shape
+from synthgen.sources.scan_files import Grid, Matrix, Shape, Three
 
 # Positions and steps are written with some five digits.
 TOLERANCE = 1e-3
-Three = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,11 @@ class Fitting:
         step = np.diag([*self.shrinkage, 1.0])
         step[:3, 3] = (self.start + 0.5) * self.shrinkage - 0.5
         return self.grid.affine @ step
+
+    @property
+    def spacing(self) -> Three | None:
+        """Of the new image, in mm."""
+        return None if self.grid.spacing is None else self.grid.spacing * self.shrinkage
 
 
 def fittings(grids: Sequence[Grid], source: ImageSource) -> list[Fitting]:
@@ -111,17 +115,7 @@ def _scaled(image: Stored, shrinkage: Three, low: npt.NDArray[np.int64], sides: 
 
 def has_one_spacing(grids: Sequence[Grid]) -> bool:
     """Whether all grids state the spacing of their voxels, and the same; of slices their thickness may differ."""
-    spacings = np.array([np.full(3, np.nan) if grid.affine is None else _spacing(grid.affine) for grid in grids])
+    spacings = np.array([np.full(3, np.nan) if grid.spacing is None else grid.spacing for grid in grids])
     if all(grid.shape[0] == 1 for grid in grids):
         spacings = spacings[:, 1:]
     return bool((np.abs(spacings - spacings[0]) <= TOLERANCE * spacings[0].max()).all())
-
-
-def _spacing(affine: Matrix) -> Three:
-    return cast(Three, np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def suggested_size(shapes: Sequence[Shape]) -> int:
-    """A side that most of the images reach."""
-    side = float(np.median([min(shape[1:] if shape[0] == 1 else shape) for shape in shapes]))
-    return next((size for size in (128, 96, 64, 32, 16) if size <= side), 8)

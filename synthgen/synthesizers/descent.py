@@ -29,6 +29,8 @@ class Course(Generic[Network]):
         loss: of images float [n, c, *size] in [-1, 1] and their codes int64 [n].
         loss_name: what the history calls it.
         steps: until its end; None leaves it to the seconds.
+        longest_gradient: what is longer is cut to this; None cuts nothing.
+        unit, per_step: what progress is counted in, and how many of it are done by a step.
     """
 
     loss: Callable[[Network, Tensor, Tensor, torch.Generator], Tensor]
@@ -37,6 +39,8 @@ class Course(Generic[Network]):
     steps: int | None
     seconds: float
     unit: str = "step"
+    per_step: int = 1
+    longest_gradient: float | None = None
 
 
 @dataclass
@@ -45,7 +49,7 @@ class Descent(Generic[Network]):
 
     Attributes:
         seconds: wall time trained so far, over all resumes.
-        history: step, seconds and mean loss of each tick.
+        history: step, images shown, seconds and mean loss of each tick.
         is_finished: whether the course was followed to its end.
     """
 
@@ -109,6 +113,8 @@ class Descent(Generic[Network]):
         loss = course.loss(self.network, images, codes, self.rng)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships it without types
+        if course.longest_gradient is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), course.longest_gradient)
         self.optimizer.step()
         return loss.detach()
 
@@ -117,17 +123,18 @@ class Descent(Generic[Network]):
             message = f"training diverged at step {self.step}: the loss is no longer a number"
             raise TrainingError(message, where="synthesizer.learning_rate", hint="lower it")
         numbers = {course.loss_name: mean}
-        self.history.append({"step": self.step, "seconds": self.seconds, **numbers})
+        images = self.step * course.batch_size
+        self.history.append({"step": self.step, "images": images, "seconds": self.seconds, **numbers})
         left = self.seconds * (1 - share) / share
-        rate = self.step / max(self.seconds, 1e-9)
+        done = self.step * course.per_step
         progress.report(
             progress.Tick(
                 stage="fit",
                 unit=course.unit,
-                done=self.step,
-                total=course.steps,
+                done=done,
+                total=course.steps and course.steps * course.per_step,
                 share=share,
-                rate=rate,
+                rate=done / max(self.seconds, 1e-9),
                 seconds_left=left,
                 numbers=numbers,
             )

@@ -1,6 +1,7 @@
 """Images of asked classes from a network that makes them of normal numbers."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ from synthgen.gan.spec import NetworkSpec
 from synthgen.synthesizers.image_files import Facts
 
 _AT_ONCE = 256
+# Pixels of one pass: a volume of 64 voxels takes 50 MiB inside the network.
+_PIXELS_AT_ONCE = 2**23
 
 
 class Decoder(Protocol):
@@ -77,6 +80,11 @@ def _place(name: str, value: object, facts: Facts) -> tuple[int, int]:
     return list(facts.levels).index(name), facts.levels[name].index(str(value))
 
 
+def at_once(size: Sequence[int]) -> int:
+    """How many images of this size go through a network together."""
+    return max(1, min(_AT_ONCE, _PIXELS_AT_ONCE // math.prod(size)))
+
+
 @torch.no_grad()
 def drawn(decoder: Decoder, codes: Index, facts: Facts, rng: np.random.Generator) -> ImageSet:
     """An image of each class (and levels), with the range and type of train."""
@@ -88,7 +96,8 @@ def drawn(decoder: Decoder, codes: Index, facts: Facts, rng: np.random.Generator
     for start in range(0, len(codes), _AT_ONCE):
         batch = torch.from_numpy(codes[start : start + _AT_ONCE])
         latent = torch.randn(len(batch), decoder.latent, generator=source)
-        values = decoder(latent.to(device), batch.to(device)).double()
+        pairs = zip(*(torch.split(part.to(device), at_once(spec.size)) for part in (latent, batch)), strict=True)
+        values = torch.cat([decoder(*pair) for pair in pairs]).double()
         # Rounded on the device: integers are a quarter of the bytes to fetch.
         whole = ((values + 1) / 2 * (high - low) + low).round().to(torch.int32)
         images[start : start + _AT_ONCE] = whole.cpu().numpy()

@@ -20,6 +20,7 @@ from synthgen.files import sha256_file
 from synthgen.gan.autoencoder import Autoencoder, MapGenerator
 from synthgen.gan.networks import Discriminator, Generator
 from synthgen.gan.spec import MapSpec, NetworkSpec
+from synthgen.gan.state import memory_format
 from synthgen.scans import Scan
 from synthgen.synthesizers.model_files import read_model, write_model
 
@@ -35,6 +36,7 @@ class Facts:
         pixel_range: lowest and highest value; the generator's -1 and 1.
         levels: of each attribute that the model was told; empty without any.
         combinations: codes of class and levels, and training images of them.
+        is_in_file_order: whether axes are those of NIfTI files, as in models of before they were slice, row, column.
     """
 
     classes: tuple[str, ...]
@@ -45,6 +47,7 @@ class Facts:
     scan: Scan | None = None
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     combinations: tuple[tuple[int, ...], ...] = ()
+    is_in_file_order: bool = False
 
     @classmethod
     def of(cls, train: ImageSet, attributes: Attributes | None = None) -> Self:
@@ -65,8 +68,10 @@ class Facts:
         tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
         levels = {name: tuple(names) for name, names in data.get("levels", {}).items()}
         combinations = tuple(map(tuple, data.get("combinations", ())))
-        scan = Scan.restore(data.get("scan"))
-        return cls(**{**data, **tuples, "scan": scan, "levels": levels, "combinations": combinations})
+        state = data.get("scan")
+        is_old = state is not None and state["format"] == "nifti" and "axes" not in state
+        kept = {"scan": Scan.restore(state), "levels": levels, "combinations": combinations}
+        return cls(**{"is_in_file_order": is_old, **data, **tuples, **kept})
 
     @property
     def learned(self) -> dict[str, int]:
@@ -148,8 +153,11 @@ def read_gan(directory: Path, device: torch.device) -> FittedGan:
         discriminator.load_state_dict(_read_weights(directory / _DISCRIMINATOR, meta["discriminator_sha256"]))
         if autoencoder is not None:
             autoencoder.load_state_dict(_read_weights(directory / _AUTOENCODER, meta["autoencoder_sha256"]))
+        layout = memory_format(len(spec.size))
         for network in filter(None, (generator, discriminator, autoencoder)):
-            network.to(device).eval().requires_grad_(False)
+            # In memory as when they were trained: sums in another order round to another pixel now and then.
+            network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # stub knows 2-D layouts only
+            network.eval().requires_grad_(False)
         config = ImageGanConfig.model_validate(meta["config"])
         return FittedGan(config, Facts.restore(meta["data"]), generator, discriminator, meta["history"], autoencoder)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

@@ -24,14 +24,12 @@ from synthgen.gan.training import suitable_threads
 from synthgen.gan.training import train as train_gan
 from synthgen.stats import FloatArray
 from synthgen.synthesizers.image_assisting import call_for_help, require_shares
-from synthgen.synthesizers.image_drawing import asked_codes, asked_conditions, drawn
+from synthgen.synthesizers.image_drawing import asked_codes, asked_conditions, at_once, drawn
 from synthgen.synthesizers.image_files import Facts, FittedGan, read_gan, write_gan
 from synthgen.synthesizers.image_maps import Material, map_spec, safe_on_maps, with_maps
 from synthgen.synthesizers.image_transfer import difference, require_fit, source_of, start_from
 from synthgen.synthesizers.protocol import Synthesizer
 from synthgen.team import Team
-
-_JUDGED_AT_ONCE = 256
 
 
 class ImageGan:
@@ -157,7 +155,7 @@ class ImageGan:
             batches = encoded(batches, fitted.autoencoder)
         logits = [
             fitted.discriminator(batches.scaled(index), batches.codes[index])
-            for index in torch.split(torch.arange(len(data)), _JUDGED_AT_ONCE)
+            for index in torch.split(torch.arange(len(data)), at_once(data.images.shape[2:]))
         ]
         return np.asarray(torch.cat(logits).double().cpu())
 

@@ -24,6 +24,7 @@ _SAME: Mapping[str, str] = {
     "is_conditional": "set synthesizer.conditioning to the same",
 }
 _EMBEDDING = "embedding.weight"
+_FILE_ORDER = "holds images in the order of their NIfTI files"
 
 
 def source_of(config: ImageGanConfig, device: torch.device) -> FittedGan | None:
@@ -33,6 +34,9 @@ def source_of(config: ImageGanConfig, device: torch.device) -> FittedGan | None:
 
 def require_fit(source: FittedGan, spec: NetworkSpec, freeze: int) -> None:
     """Raise ConfigError where the saved networks are not those that this run trains, or have no so many layers."""
+    if source.facts.is_in_file_order:
+        hint = "images are slice, row, column since: train it again"
+        raise ConfigError(f"the model in init_from {_FILE_ORDER}", where="synthesizer.init_from", hint=hint)
     name = _differing(source, spec)
     if name is not None:
         theirs, ours = getattr(source.generator.spec, name), getattr(spec, name)
@@ -46,6 +50,8 @@ def require_fit(source: FittedGan, spec: NetworkSpec, freeze: int) -> None:
 
 def difference(earlier: FittedGan, spec: NetworkSpec) -> str:
     """Why a training of these networks cannot go on from an earlier model; empty where it can."""
+    if earlier.facts.is_in_file_order:
+        return f"the earlier model {_FILE_ORDER}"
     name = _differing(earlier, spec)
     return "" if name is None else f"the earlier model has another {name}"
 

@@ -1,5 +1,6 @@
 """The class-conditional variational autoencoder of images as a synthesizer."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -35,7 +36,7 @@ class ImageVae:
 
     @property
     def history(self) -> Sequence[dict[str, float]]:
-        """Step, seconds and loss of each tick, in nats per image."""
+        """Step, images shown, seconds and loss of each tick, in nats per image."""
         return self._history
 
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
@@ -48,12 +49,11 @@ class ImageVae:
         facts, seed, device = Facts.of(train), int(rng.integers(2**63)), best_device()
         make = partial(ConditionalVae, _spec(train, self.config))
         state = Descent.initial(make, self.config.learning_rate, seed, device)
-        settings = self.config.model_dump_json(exclude={"budget_minutes", "budget_steps"})
+        settings = self.config.model_dump_json(exclude={"budget_minutes", "budget_steps", "budget_images"})
         key = " ".join([str(seed), train.fingerprint(), settings])
         state.restore(checkpoint, key)
-        course = Course(
-            _loss, "loss", self.config.batch_size, self.config.budget_steps, 60 * self.config.budget_minutes
-        )
+        batch, seconds = self.config.batch_size, 60 * self.config.budget_minutes
+        course = Course(_loss, "loss", batch, _steps(self.config), seconds, unit="image", per_step=batch)
         with suitable_threads(train.images.shape[2:], device):
             state.follow(course, Batches.of(train, facts.pixel_range, device), checkpoint, key)
         self._network, self._facts = state.network.eval().requires_grad_(False), facts
@@ -95,6 +95,12 @@ class ImageVae:
 def _spec(train: ImageSet, config: ImageVaeConfig) -> NetworkSpec:
     channels, *size = train.images.shape[1:]
     return NetworkSpec(tuple(size), channels, len(train.classes), "dcgan", config.width, config.latent)
+
+
+def _steps(config: ImageVaeConfig) -> int | None:
+    """Until the budget of steps or of images is used up, whichever is first; None where only time limits it."""
+    limits = [config.budget_steps, config.budget_images and math.ceil(config.budget_images / config.batch_size)]
+    return min((limit for limit in limits if limit), default=None)
 
 
 def _empty(spec: NetworkSpec) -> ConditionalVae:

@@ -125,6 +125,13 @@ def emitted(path: Path, out: Path, *, kind: str = "copies", formats: Sequence[st
     return out
 
 
+def scaled(path: Path, intercept: float) -> None:
+    """Give the file a slope of 1 and this intercept."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[112:120] = np.array([1, intercept], dtype="<f4").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
 DAMAGED = {
     "43-truncated-dicom": (dicom_set, lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged, cut short"),
     "43-half-a-dicom": (dicom_set, lambda path: path.write_bytes(path.read_bytes()[:300]), "without an image"),
@@ -141,9 +148,12 @@ DAMAGED = {
     "52-beyond-16-bits": (nifti_set, lambda path: nifti(path, np.full((9, 10, 11), 70_000.0)), "more than 16 bits"),
     "52-a-time-axis": (nifti_set, lambda path: nifti(path, np.zeros((9, 10, 11, 4), np.int16)), "has 4 dimensions"),
     "52-complex": (nifti_set, lambda path: nifti(path, np.zeros((9, 10, 11), np.complex64)), "of type complex64"),
+    "52-an-intercept-of-nan": (nifti_set, lambda path: scaled(path, np.nan), "has an intercept (scl_inter) of nan"),
+    "52-an-intercept-of-inf": (nifti_set, lambda path: scaled(path, np.inf), "has an intercept (scl_inter) of inf"),
     "53-deflated": (dicom_set, lambda path: dicom(path, numbers(0), syntax="1.2.840.10008.1.2.1.99"),
                     "is a deflated DICOM"),
     "53-several-frames": (dicom_set, lambda path: dicom(path, numbers(0), NumberOfFrames=2), "has several frames"),
+    "53-high-bit": (dicom_set, lambda path: dicom(path, numbers(0), BitsStored=12), "HighBit 15 for 12 bits"),
     "53-colour": (dicom_set, lambda path: dicom(path, numbers(0), PhotometricInterpretation="RGB"), "in colour"),
 }  # fmt: skip
 
@@ -239,6 +249,20 @@ def test_48_spacing_and_orientation_are_those_of_the_files(tmp_path: Path) -> No
     np.testing.assert_array_equal(stacked.scan.stored(stacked.images)[0, 0], numbers(0, (9, 12, 14)))
 
 
+@pytest.mark.parametrize(("qfac", "sign"), [(1, 1), (0, 1), (3, 1), (-1, -1)])
+def test_48_a_nifti_quaternion_has_the_sign_that_the_standard_gives_it(qfac: int, sign: int, tmp_path: Path) -> None:
+    path = nifti_set(tmp_path)
+    for file in path.rglob("*.gz"):
+        image = nibabel.load(file)
+        image.header.set_qform(np.diag([2.0, 1, 1.5, 1]), code=1)
+        content = bytearray(image.to_bytes())
+        content[76:80], content[254:256] = np.float32(qfac).tobytes(), bytes(2)  # pixdim[0], and no sform
+        file.write_bytes(gzip.compress(bytes(content)))
+    scan = ingested(path).scan
+    assert scan is not None
+    np.testing.assert_allclose(np.asarray(scan.affine)[:3, :3], [[0, 0, 2], [0, 1, 0], [1.5 * sign, 0, 0]])
+
+
 def test_48_resizing_stretches_the_spacing(tmp_path: Path) -> None:
     data = ingested(dicom_set(tmp_path), fit="resize", size=8)
     assert data.scan is not None
@@ -261,6 +285,84 @@ def test_48_what_is_mixed_is_not_stated_and_said(tmp_path: Path) -> None:
     assert found.data.scan is not None
     assert found.data.scan.affine is None
     assert "mixed_voxel_grids" in {problem["kind"] for problem in found.problems}
+
+
+UNPLACED: dict[str, object] = {
+    "ImageOrientationPatient": None,
+    "ImagePositionPatient": None,
+    "SliceThickness": None,
+}
+
+
+def radiographs(root: Path, *, sides: Sequence[int] = (12,), **tags: object) -> Path:
+    """X-ray images, which state the spacing of their pixels and not how they lie in the patient."""
+    for number in range(24):
+        pixels = numbers(number, (sides[number % len(sides)],) * 2)
+        dicom(root / "scans" / "ab"[number // 2 % 2] / f"{number:02}.dcm", pixels, series=number, **UNPLACED | tags)
+    return root / "scans"
+
+
+def grids(root: Path, **source: object) -> tuple[ImageSet, list[str]]:
+    """The images, and what is said of their grids."""
+    found = read(ImageSource.model_validate({"kind": "images", "path": str(root), **source}), seed=0)
+    assert isinstance(found.data, ImageSet)
+    return found.data, [str(item["message"]) for item in found.problems if item["kind"] == "mixed_voxel_grids"]
+
+
+AT_DETECTOR = {"PixelSpacing": None, "ImagerPixelSpacing": [0.5, 0.75]}
+
+
+@pytest.mark.parametrize("tags", [{}, AT_DETECTOR], ids=["48-pixel-spacing", "48-spacing-at-the-detector"])
+def test_48_an_image_without_orientation_keeps_its_spacing_and_gets_none(
+    tags: dict[str, object], tmp_path: Path
+) -> None:
+    out = emitted(radiographs(tmp_path / "in", **tags), tmp_path / "out")
+    for path in out.rglob("*.dcm"):
+        file = pydicom.dcmread(path)
+        assert [float(value) for value in file.PixelSpacing] == [0.5, 0.75]
+        assert not {"ImageOrientationPatient", "ImagePositionPatient", "SliceThickness"} & set(file.dir())
+    again, lost = grids(out / "train")
+    assert lost == []
+    assert again.scan is not None
+    assert again.scan.affine is None
+    assert again.scan.spacing_mm == (0, 0.5, 0.75)
+
+
+@pytest.mark.parametrize(("fit", "factor"), [("pad", 20 / 16), ("crop", 12 / 16)])
+def test_48_images_without_orientation_are_scaled_by_one_factor(fit: str, factor: float, tmp_path: Path) -> None:
+    data, lost = grids(radiographs(tmp_path, sides=(12, 20)), fit=fit, size=16)
+    assert lost == []
+    assert data.scan is not None
+    np.testing.assert_allclose(data.scan.spacing_mm, (0, 0.5 * factor, 0.75 * factor))
+
+
+LOST = {
+    "48-resized": ({"fit": "resize", "size": 16}, {}, "source.fit: resize stretches images of different sizes", None),
+    "48-other-spacing": ({"fit": "pad", "size": 16}, {"PixelSpacing": [0.5, 0.8]}, "differ in the spacing", None),
+    "48-no-spacing": ({"fit": "pad", "size": 16}, {"PixelSpacing": None}, "1 of 25 images do not state the spacing",
+                      None),
+    "48-no-spacing-at-all": ({"fit": "pad", "size": 16}, {"PixelSpacing": [0, 0]}, "1 of 25 images do not", None),
+    "48-oriented": ({"fit": "pad", "size": 16}, {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+                    "24 of 25 images do not state how they lie in the patient, so what is emitted states the spacing "
+                    "alone", (0, 0.5 * 20 / 16, 0.75 * 20 / 16)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "tags", "sentence", "spacing"), LOST.values(), ids=LOST)
+def test_48_a_spacing_without_orientation_that_is_lost_is_told(
+    keys: dict[str, object],
+    tags: dict[str, object],
+    sentence: str,
+    spacing: tuple[float, ...] | None,
+    tmp_path: Path,
+) -> None:
+    path = radiographs(tmp_path, sides=(12, 20))
+    dicom(path / "a" / "other.dcm", numbers(99, (12, 12)), series=99, **UNPLACED | tags)
+    data, [told] = grids(path, **keys)
+    assert sentence in told
+    assert data.scan is not None
+    assert data.scan.affine is None
+    assert data.scan.spacing_mm == spacing
 
 
 def test_48_slope_and_intercept_are_applied(tmp_path: Path) -> None:
@@ -396,6 +498,32 @@ def test_54_a_series_that_is_no_volume_is_refused(reason: str, refused: Refused,
         dicom(path / "a" / "00-8.dcm", numbers(0, (12, 14)), place=8, ImagePositionPatient=None)
     [problem] = refused("check", config_file(path, series="volume"))
     assert "is no volume" in problem["problem"]
+
+
+PLANES = ([1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1])  # axial, sagittal, coronal
+MIXED = {
+    "54-localizer": (lambda place: {"ImageOrientationPatient": PLANES[place // 3]}, "3 orientations"),
+    "54-spacing": (lambda place: {"PixelSpacing": [1 + place // 5, 1]}, "2 spacings of their pixels"),
+    "54-sizes": (lambda place: {"Rows": 6, "Columns": 28} if place == 4 else {}, "differ in size"),
+    "54-shifted": (lambda place: {"shift": 10 if place == 4 else 0}, "shifted against each other"),
+    "54-no-direction": (lambda _: {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "does not state its position"),
+}
+
+
+@pytest.mark.parametrize(("tags", "sentence"), MIXED.values(), ids=MIXED)
+def test_54_a_series_of_several_grids_is_refused(
+    tags: Callable[[int], dict[str, Any]], sentence: str, refused: Refused, tmp_path: Path
+) -> None:
+    path = series_set(tmp_path, count=10)
+    for place in range(9):
+        own = {"ImageOrientationPatient": PLANES[0], "shift": 0, **tags(place)}
+        row, column = np.reshape(own["ImageOrientationPatient"], (2, 3))
+        # Evenly spaced, each along its own normal.
+        own["ImagePositionPatient"] = (np.cross(row, column) * place + row * own.pop("shift")).tolist()
+        dicom(path / "a" / f"00-{(place * 5) % 9}.dcm", numbers(0, (9, 12, 14))[place], place=place, **own)
+    [problem] = refused("check", config_file(path, series="volume"))
+    assert "the series of 'a/00-0.dcm' is no volume: " in problem["problem"]
+    assert sentence in problem["problem"]
 
 
 def test_55_the_same_scan_under_two_labels_is_refused(refused: Refused, tmp_path: Path) -> None:

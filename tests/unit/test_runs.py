@@ -1,5 +1,6 @@
 """Artifacts are built once, survive a kill, and are never half there."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from synthgen.config_reading import parse_config
 from synthgen.errors import IntegrityError, UsageError
 from synthgen.files import sha256_path
 from synthgen.manifests import verify_manifest, write_manifest
-from synthgen.runs import Run, find_run, list_runs
+from synthgen.runs import Run, find_model, find_run, list_runs
 from synthgen.workspace import Workspace
 
 CONFIG = parse_config({"name": "wine", "source": {"kind": "builtin", "name": "wine"}})
@@ -76,6 +77,15 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
     assert [record["run_id"] for record in list_runs(space)] == [run.id]
     with pytest.raises(UsageError, match="no run has the id 'nine'"):
         find_run(space, "nine")
+
+
+@pytest.mark.parametrize("find", [find_run, find_model])
+def test_a_path_is_not_taken_for_the_id_of_a_run(find: Callable[[Workspace, str], object], tmp_path: Path) -> None:
+    for path in ("/nonexistent", "models/gone", str(tmp_path / "gone")):
+        with pytest.raises(UsageError, match=f"path '{path}' does not exist"):
+            find(Workspace(tmp_path), path)
+    with pytest.raises(UsageError, match="holds neither a run nor a model"):
+        find(Workspace(tmp_path), str(tmp_path))
 
 
 def test_a_run_adopts_files_of_an_artifact(tmp_path: Path) -> None:

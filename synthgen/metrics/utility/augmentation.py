@@ -43,6 +43,8 @@ class ShareGain(Gain):
 def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, seeds: int) -> dict[float, ShareGain]:
     """Scores on valid with each set of added rows, minus those of the real rows alone; paired seeds.
 
+    The intervals hold with 95 % all together: whoever takes the best of several has tried them all (Bonferroni).
+
     Raises:
         NotMeasurable: there is no label, one class, or too few valid rows.
     """
@@ -54,10 +56,11 @@ def gains_by_share(train: Table, valid: Table, added: Mapping[float, Table], *, 
         for (share, table), rows in zip(added.items(), added_rows, strict=True)
     }
     outcomes = tested(task, arms, seeds)
-    real_outcome = outcomes["real"]
+    real_outcome, confidence = outcomes["real"], 1 - 0.05 / len(added)
     return {
         share: ShareGain(
-            **_gain(task, outcome, real_outcome), roc_auc=float((outcome.roc_auc - real_outcome.roc_auc).mean())
+            **_gain(task, outcome, real_outcome, confidence=confidence),
+            roc_auc=float((outcome.roc_auc - real_outcome.roc_auc).mean()),
         )
         for share, outcome in ((share, outcomes[str(share)]) for share in added)
     }
@@ -113,6 +116,6 @@ def _finding(task: Task, outcomes: Mapping[str, Outcome], sizes: Mapping[str, fl
     )  # fmt: skip
 
 
-def _gain(task: Task, arm: Outcome, control: Outcome) -> Gain:
+def _gain(task: Task, arm: Outcome, control: Outcome, *, confidence: float = 0.95) -> Gain:
     """Mean paired difference of balanced accuracy with its interval."""
-    return balanced_estimate(arm.correct - control.correct, task.target)
+    return balanced_estimate(arm.correct - control.correct, task.target, confidence=confidence)

@@ -12,20 +12,21 @@ from synthgen.stats import FloatArray, t_interval
 
 
 class Gain(TypedDict):
-    """A balanced accuracy, or a mean paired difference of two, with its 95 % interval."""
+    """A balanced accuracy, or a mean paired difference of two, with its interval, of 95 % unless said otherwise."""
 
     value: float
     low: float
     high: float
 
 
-def balanced_estimate(values: FloatArray, target: Index) -> Gain:
+def balanced_estimate(values: FloatArray, target: Index, *, confidence: float = 0.95) -> Gain:
     """Mean over classes of right answers float64 [seeds, n], or of the differences of two arms, with its interval.
 
     The interval holds the spread over seeds and over test rows, whose classes are `target`, int64 [n].
     """
     of_seeds = np.array([balanced_mean(target, row) for row in values])
-    low, high = t_interval(of_seeds, extra_variance=balanced_variance(target, values.mean(axis=0)))
+    variance = balanced_variance(target, values.mean(axis=0))
+    low, high = t_interval(of_seeds, extra_variance=variance, confidence=confidence)
     return {"value": float(of_seeds.mean()), "low": low, "high": high}
 
 

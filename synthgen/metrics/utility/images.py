@@ -71,7 +71,8 @@ def gains_by_share(
     """Balanced accuracy on valid with each set of added images, minus that with as many real images drawn again.
 
     Classic augmentation in every arm, paired seeds: what a gain can come from is in the images alone, neither in the
-    number of images of a class nor in what rotations and shifts would teach as well.
+    number of images of a class nor in what rotations and shifts would teach as well. The intervals hold with 95 % all
+    together: whoever takes the best of several has tried them all (Bonferroni).
 
     Raises:
         NotMeasurable: there are too few valid images.
@@ -84,7 +85,11 @@ def gains_by_share(
             Arm.of(train, more).with_classic(train) for more in (synthetic, again)
         )
     hits = arms_tested(valid, arms, [torch_generator(rng).initial_seed() for _ in range(seeds)])
-    return {share: paired_gain(hits[f"synthetic {share}"], hits[f"real {share}"], valid.codes) for share in added}
+    confidence = 1 - 0.05 / len(added)
+    return {
+        share: paired_gain(hits[f"synthetic {share}"], hits[f"real {share}"], valid.codes, confidence=confidence)
+        for share in added
+    }
 
 
 def gain_between(ours: Evaluation, theirs: Evaluation, *, alone: bool) -> Gain:
@@ -131,11 +136,12 @@ def _finding(hits: Mapping[str, Hits], codes: Index) -> Finding:
     )
 
 
-def paired_gain(arm: Hits, control: Hits, codes: Index) -> Gain:
+def paired_gain(arm: Hits, control: Hits, codes: Index, *, confidence: float = 0.95) -> Gain:
     """Mean paired difference of balanced accuracy with its interval, from bool [seeds, n]."""
     differences = _balanced(arm, codes) - _balanced(control, codes)
     per_image = arm.mean(axis=0) - control.mean(axis=0)
-    low, high = t_interval(differences, extra_variance=balanced_variance(codes, per_image))
+    variance = balanced_variance(codes, per_image)
+    low, high = t_interval(differences, extra_variance=variance, confidence=confidence)
     return {"value": float(differences.mean()), "low": low, "high": high}
 
 

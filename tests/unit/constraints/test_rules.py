@@ -214,7 +214,7 @@ def test_a_constraint_that_does_not_fit_the_data_says_why(section: dict[str, obj
         ({"kind": "fixed_combinations", "columns": ["label", "a"]}, "the label 'label' is asked for, never derived"),
         ({"kind": "implied", "when": {"a": 1}, "then": {"label": "x"}}, "it may stand under `when`"),
         ({"kind": "implied", "when": {"a": 1}, "then": {"a": 2}}, "named under when and under then"),
-        ({"kind": "implied", "when": {}, "then": {"a": 2}}, "at least 1 item"),
+        ({"kind": "implied", "when": {}, "then": {"a": 2}}, "when is {}, allowed: keys and values (length at least 1)"),
         ({"kind": "inequality", "lwo": "a", "high": "b"}, "'source.constraints.0.lwo' is not known; did you mean"),
         ({"kind": "inequality", "low": "a", "high": "a"}, "different columns are needed"),
         ({"kind": "unique", "columns": ["a", "a"]}, "source.constraints.0.columns: a column is named twice"),

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from synthgen.curation import ratio
-from synthgen.curation.ratio import SHARES, choose_ratio
-from synthgen.datasets import ImageSet, Schema, Table, class_counts, class_rows
+from synthgen.curation.ratio import SHARES, choose_ratio, keep_best_share
+from synthgen.datasets import ImageSet, Schema, Splits, Table, class_counts, class_rows, load_data
 from synthgen.metrics import augmented_images
 from synthgen.metrics.augmented import thinned
 from synthgen.metrics.image_classifier import Recipe
+from synthgen.metrics.utility.augmentation import gains_by_share
 from synthgen.sources import builtin
 
 SCHEMA = Schema({"a": "numeric", "b": "numeric", "y": "categorical"}, label="y")
@@ -61,6 +62,51 @@ def test_nothing_is_added_when_valid_cannot_tell() -> None:
     chosen = choose_ratio(train, train.take(np.arange(5)), people(200, 3, rare=0.5), np.random.default_rng(0))
     assert chosen.share == 0
     assert "not measurable on valid" in chosen.reason
+
+
+def test_the_rows_that_are_kept_are_those_whose_gain_was_proven(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ratio, "SHARES", (0.1, 0.4))
+    parts = Splits(people(1_500, 1, rare=0.03), people(1_500, 2, rare=0.03), people(10, 4, rare=0.5))
+    only(people(3_000, 3, rare=0.5), "rare").save(tmp_path)
+    chosen = keep_best_share(parts, tmp_path, np.random.default_rng(0))
+    kept = load_data(tmp_path)
+    assert chosen["share"] in (0.1, 0.4)
+    again = gains_by_share(parts.train, parts.valid, {1.0: kept}, seeds=5)
+    assert again[1.0]["value"] == chosen["gains"][chosen["share"]]["value"]
+
+
+def test_of_rows_that_teach_nothing_the_fewest_that_were_tested_are_kept(tmp_path) -> None:
+    wrong = people(400, 3, rare=0.5)
+    rows = Table(wrong.frame.assign(y=np.random.default_rng(0).permutation(wrong.frame["y"])), SCHEMA)
+    rows.save(tmp_path)
+    parts = Splits(people(400, 1, rare=0.5), people(400, 2, rare=0.5), people(10, 4, rare=0.5))
+    assert keep_best_share(parts, tmp_path, np.random.default_rng(0))["share"] == 0
+    tested = thinned(rows, min(SHARES), np.random.default_rng(0))
+    assert load_data(tmp_path).fingerprint() == tested.fingerprint()
+
+
+@pytest.mark.usefixtures("short")
+def test_the_images_that_are_kept_are_those_that_were_tested(digits, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ratio, "SHARES", (0.5, 0.9))
+    digits["fresh"].save(tmp_path)
+    chosen = keep_best_share(
+        Splits(digits["train"], digits["valid"], digits["train"]), tmp_path, np.random.default_rng(0)
+    )
+    rng = np.random.default_rng(0)
+    tested = {share: thinned(digits["fresh"], share, rng) for share in (0.5, 0.9)}
+    assert chosen["share"] in tested
+    assert load_data(tmp_path).fingerprint() == tested[chosen["share"]].fingerprint()
+
+
+def test_the_intervals_of_all_shares_hold_together() -> None:
+    train, valid = people(1_500, 1, rare=0.1), people(1_500, 2, rare=0.1)
+    rows = only(people(600, 3, rare=0.5), "rare")
+    alone = gains_by_share(train, valid, {1.0: rows}, seeds=5)[1.0]
+    of_three = gains_by_share(train, valid, {0.05: rows, 0.25: rows, 1.0: rows}, seeds=5)[1.0]
+    assert of_three["value"] == alone["value"]
+    # Bonferroni: 98.3 % of the normal distribution lie within 2.39 standard errors, 95 % within 1.96.
+    wider = (of_three["value"] - of_three["low"]) / (alone["value"] - alone["low"])
+    assert 1.22 <= wider < 1.4
 
 
 @pytest.mark.parametrize(("share", "rare"), [(1.0, 200), (0.25, 50), (0.05, 10), (0.001, 1)])

@@ -7,9 +7,10 @@ import torch
 
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
+from synthgen.errors import TrainingError
 from synthgen.gan.augment import Policy
 from synthgen.gan.batches import Batches
-from synthgen.gan.monitors import Trouble, diversity, spread_of, trouble_of
+from synthgen.gan.monitors import Trouble, Watch, diversity, spread_of, trouble_of
 from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState
 from synthgen.gan.training import train
@@ -147,3 +148,53 @@ def test_diversity_is_that_of_the_class_where_it_is_least():
     assert diversity(fake, codes, torch.tensor([1.0, 1.0])) == pytest.approx(0.25, abs=0.02)
     assert diversity(fake, codes, torch.tensor([1.0, math.nan])) == pytest.approx(1.0, abs=0.05)
     assert diversity(fake, codes, torch.tensor([math.nan, 0.0])) is None
+
+
+def alike(count):
+    """So many ticks at which all images of some class are alike."""
+    return [{"diversity": 0.0, "gradient": 1.0} for _ in range(count)]
+
+
+def test_a_training_that_has_collapsed_from_its_first_tick_on_is_in_trouble():
+    # Compared with its own median it is as it always was.
+    assert trouble_of(alike(7), alike(1)[0]) == Trouble.COLLAPSED
+    assert trouble_of(alike(6), alike(1)[0]) is None
+
+
+def test_a_collapse_from_the_beginning_goes_back_to_the_beginning_at_half_the_rate():
+    kept = []
+    settings = config(learning_rate=0.1, loss="hinge", penalty="none", budget_steps=400)
+    state = trained(lambda state: kept.append((state.images, state.history[-1]["diversity"])), settings)
+    falls = [tick for tick in state.history if "rollbacks" in tick]
+    assert falls[0] == {"step": 0, "images": 0, "rollbacks": 1, "collapsed": 1}
+    assert all(diversity >= 1e-3 for _, diversity in kept)
+
+
+def test_a_collapse_that_no_rate_prevents_is_an_error(monkeypatch):
+    monkeypatch.setattr("synthgen.gan.monitors.diversity", lambda *_: 0.0)
+    with pytest.raises(TrainingError, match=r"collapsed at \d+ images: from the beginning the images") as raised:
+        trained(None, config(budget_steps=400))
+    assert raised.value.where == "synthesizer.learning_rate"
+
+
+def test_a_training_that_looks_wrong_at_its_end_ends_at_the_last_good_state(caplog):
+    kept = []
+
+    def plant(state):
+        kept.append(state.copied())
+        if len(kept) == 39:
+            deaf(state)
+
+    state = trained(plant)
+    assert state.images == kept[-1].images < 40 * 8
+    for name, value in state.generator.state_dict().items():
+        assert torch.equal(value, kept[-1].tensors[f"generator/{name}"])
+    assert "end at the last good state" in caplog.text
+
+
+def test_every_class_is_looked_at_however_many_there_are():
+    codes = np.arange(300) % 100
+    images = np.random.default_rng(0).integers(0, 255, (300, 1, 8, 8)).astype(np.uint8)
+    many = Batches.of(ImageSet(images, codes, tuple(map(str, range(101)))), (0, 255), CPU)  # of the last there is none
+    asked = Watch.over(many, None, 101)._codes_of_each_class(torch.Generator().manual_seed(0))
+    assert torch.bincount(asked, minlength=101).tolist() == [4] * 100 + [0]

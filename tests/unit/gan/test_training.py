@@ -13,8 +13,8 @@ from synthgen.gan.batches import Batches
 from synthgen.gan.monitors import Watch
 from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
-from synthgen.gan.steps import update_average
-from synthgen.gan.training import budget_share, suitable_threads, train, trains_in_bfloat16
+from synthgen.gan.steps import train_step, update_average
+from synthgen.gan.training import budget_share, phase_of, suitable_threads, train, trains_in_bfloat16
 
 CPU = torch.device("cpu")
 SPEC = NetworkSpec(size=(8, 8), channels=1, classes=2, architecture="dcgan", width=4, latent=4)
@@ -260,3 +260,26 @@ def test_small_images_train_on_one_thread_others_leave_a_core_free(size, expecte
 def test_on_a_cpu_only_planes_are_trained_in_bfloat16_and_only_by_matrix_tiles(monkeypatch, has, dim, is_short):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True}, raising=False)
     assert trains_in_bfloat16(CPU, dim) == is_short
+
+
+def test_every_step_of_the_discriminator_sees_what_the_one_before_has_learned():
+    settings = config(loss="hinge", discriminator_steps=3)
+
+    def after(**how):
+        state = fresh(settings)
+        state.step = 1  # without the penalty
+        with torch.autocast("cpu", torch.bfloat16, **how):
+            train_step(state, batches(), settings)
+        return state.discriminator.state_dict()
+
+    found, expected = after(), after(cache_enabled=False)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_what_has_grown_stays_when_a_longer_budget_goes_on():
+    settings = config(architecture="progressive", budget_images=800)
+    spec = NetworkSpec(size=(16, 16), channels=1, classes=2, architecture="progressive", width=4, latent=4)
+    state = TrainingState.initial(spec, settings, policy=Policy(), seed=0, device=CPU)
+    assert phase_of(state, settings, 0.0).missing == 2
+    assert phase_of(state, settings, 0.6).missing == 0
+    assert phase_of(state, settings, 0.1).missing == 0

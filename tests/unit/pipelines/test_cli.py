@@ -45,6 +45,8 @@ def wine(tmp_path: Path) -> Path:
     [
         (["run", "nowhere.yaml"], "config file 'nowhere.yaml' does not exist"),
         (["run", "{wine}", "-s", "sede=1"], "key 'sede' is not known; did you mean 'seed'?"),
+        (["check", "{wine}", "-s", "synthesizer={kind: image-gan, augmentation: [flip]}"], "augmentation.0 is 'flip'"),
+        (["check", "{wine}", "-s", "synthesizer={kind: image-gan, compile: [1]}"], "compile is a list of 1, allowed"),
         (
             ["run", "{wine}", "-s", "plan.kind=per_class", "-s", "plan.per_class={clas_0: 3}"],
             "did you mean 'class_0'?",

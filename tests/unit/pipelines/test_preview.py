@@ -26,8 +26,9 @@ def config(**changes: object) -> RunConfig:
     ],
     ids=str,
 )
-def test_the_budget_is_told_in_its_own_unit(budget: dict[str, int], said: str, tmp_path: Path) -> None:
-    assert look(config(**budget), Workspace(tmp_path)).training == said
+@pytest.mark.parametrize("kind", ["image-gan", "image-vae"])
+def test_the_budget_is_told_in_its_own_unit(kind: str, budget: dict[str, int], said: str, tmp_path: Path) -> None:
+    assert look(config(kind=kind, **budget), Workspace(tmp_path)).training == said
 
 
 def test_a_run_to_go_on_from_is_found_by_its_id(tmp_path: Path) -> None:

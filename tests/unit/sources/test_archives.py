@@ -12,15 +12,15 @@ from PIL import Image
 from synthgen.config import ImageSource
 from synthgen.datasets import ImageSet, Ingested
 from synthgen.errors import DataError, SynthgenError
-from synthgen.sources import read
+from synthgen.sources import propose, read
 
 
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
 
 
-def ingest(path: Path) -> Ingested:
-    return read(ImageSource(kind="images", path=str(path)), seed=0)
+def ingest(path: Path, **keys: Any) -> Ingested:
+    return read(ImageSource(kind="images", path=str(path), **keys), seed=0)
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> Path:
@@ -83,6 +83,32 @@ def test_a_hostile_archive_is_refused(tmp_path: Path, name: str, content: bytes,
     with pytest.raises(DataError, match=message):
         ingest(hostile_zip(tmp_path / "set.zip", name, content, mode=mode))
     assert [path.name for path in tmp_path.parent.rglob("evil.png")] == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [
+        ((20, 1, 28, 30), "channels first"),
+        ((20, 2, 28, 30), "channels first"),
+        ((20, 3, 28, 30), "channels first"),
+        ((20, 4, 28, 30), "channels first"),
+        ((20, 1, 28, 30, 1), "channels first"),
+        ((20, 28, 30, 2), "grey and transparency"),
+        ((20, 28, 30, 4), "colour and transparency (RGBA)"),
+        ((20, 28, 4, 30), "volumes with a side of 4"),
+    ],
+)
+@pytest.mark.parametrize("keys", [{}, {"fit": "resize", "size": 16}], ids=str)
+def test_channels_of_an_npz_are_not_taken_for_slices(
+    shape: tuple[int, ...], what: str, keys: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_npz(tmp_path / "set.npz", images=np.zeros(shape, np.uint8), labels=LABELS)
+    with pytest.raises(DataError) as caught:
+        ingest(path, **keys)
+    assert f"images of 'set.npz' has shape {shape}, which looks like {what}; " in caught.value.message
+    assert "[n, h, w, 3]" in caught.value.message
+    with pytest.raises(DataError, match="which looks like"):
+        propose(path, label="label")
 
 
 @pytest.mark.parametrize("suffix", ["npz", "zip"])

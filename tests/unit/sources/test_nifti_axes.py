@@ -1,6 +1,7 @@
 """NIfTI is held as slice, row, column with left and right last, like DICOM, and emitted as its files are."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import cast
 
@@ -139,3 +140,51 @@ def test_what_was_saved_before_is_emitted_in_the_order_of_its_files() -> None:
     file = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
     np.testing.assert_array_equal(np.asarray(file.dataobj), volume)
     np.testing.assert_array_equal(file.affine, AXIAL.astype(np.float32))
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("meter", 1_000.0), ("micron", 0.001), ("mm", 1.0), ("unknown", 1.0)])
+@pytest.mark.parametrize("affine", [AXIAL, None], ids=["affine", "spacing alone"])
+def test_lengths_of_any_unit_become_mm(affine: np.ndarray | None, unit: str, mm: float, tmp_path: Path) -> None:
+    for path in sorted(written(tmp_path / "in", "xyz", AXIAL).rglob("*.gz")):
+        image = nibabel.Nifti1Image(np.asarray(nibabel.load(path).dataobj), affine)
+        if affine is None:
+            image.header.set_zooms((0.7, 0.9, 2.5))
+        image.header.set_xyzt_units(unit)
+        nibabel.save(image, path)
+    for path in emitted(ingested(tmp_path / "in"), tmp_path / "out").rglob("*.nii.gz"):
+        header = nibabel.load(path).header
+        assert header.get_xyzt_units()[0] == "mm"
+        np.testing.assert_allclose(header.get_zooms(), np.multiply((0.7, 0.9, 2.5), mm), rtol=1e-6)
+        if affine is not None:
+            np.testing.assert_allclose(header.get_sform()[:3], AXIAL[:3] * mm, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axes", ["xyz", "xy1", "xy"])
+def test_without_a_code_the_spacing_is_kept_and_no_orientation_made_up(axes: str, tmp_path: Path) -> None:
+    zooms = (0.5, 0.6, 0.7)[: len(axes)]
+    for path in sorted(written(tmp_path / "in", axes, AXIAL).rglob("*.gz")):
+        image = nibabel.Nifti1Image(np.asarray(nibabel.load(path).dataobj), None)
+        image.header.set_zooms(zooms)
+        nibabel.save(image, path)
+    data = ingested(tmp_path / "in")
+    assert data.scan is not None
+    assert data.scan.affine is None
+    np.testing.assert_allclose(np.asarray(data.scan.spacing_mm)[1:], (0.6, 0.5))
+    given = {voxels(axes, number).tobytes() for number in range(12)}
+    for path in emitted(data, tmp_path / "out").rglob("*.nii.gz"):
+        header = nibabel.load(path).header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (0, 0)
+        np.testing.assert_allclose(header.get_zooms()[: len(zooms)], zooms)
+        assert np.asarray(nibabel.load(path).dataobj, dtype=np.int16).tobytes() in given
+
+
+def test_scans_without_orientation_are_padded_by_one_factor(tmp_path: Path) -> None:
+    for number, path in enumerate(sorted(written(tmp_path, "xyz", AXIAL).rglob("*.gz"))):
+        shape = (10, 12, 9) if number % 2 else (14, 16, 12)
+        image = nibabel.Nifti1Image(np.random.default_rng(number).integers(0, 99, shape, dtype=np.int16), None)
+        image.header.set_zooms((0.5, 0.6, 0.7))
+        nibabel.save(image, path)
+    scan = ingested(tmp_path, fit="pad", size=8).scan
+    assert scan is not None
+    np.testing.assert_allclose(scan.spacing_mm, (1.4, 1.2, 1.0))
+    assert Scan.restore(json.loads(json.dumps(scan.state()))) == scan

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +77,11 @@ def test_rotation_in_exif_is_applied_to_pixels_and_header(tmp_path: Path) -> Non
     assert (header.width, header.height) == (12, 10)
 
 
-def bomb_png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
+
+def bomb_png(width: int, height: int) -> bytes:
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
@@ -121,6 +123,74 @@ def test_several_pages_and_floating_point_are_refused(tmp_path: Path) -> None:
         read_pixels(pages, "pages.tif")
     with pytest.raises(DataError, match="floating point"):
         read_pixels(saved(tmp_path, Image.fromarray(GREY.astype(np.float32)), "float.tif"), "float.tif")
+
+
+def tiff(path: Path, values: np.ndarray, *, photometric: int = 1, samples: int = 1) -> Path:
+    """A TIFF 6.0 of one strip that is grey, or grey and alpha, signed as the numbers are; Pillow writes only some."""
+    signed = 2 if values.dtype.kind == "i" else 1
+    tags = [(256, values.shape[1]), (257, values.shape[0]), (258, values.dtype.itemsize * 8), (262, photometric),
+            (273, 200), (277, samples), (279, values.nbytes), (339, signed)]  # fmt: skip
+    if samples == 2:
+        # Two numbers of 16 bits fill the four bytes of a value.
+        tags = sorted([*tags, (338, 2)], key=lambda tag: tag[0])
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for tag, value in tags:
+        twice = samples if tag in (258, 339) else 1
+        head += struct.pack("<HHI", tag, 3, twice) + struct.pack("<HH", value, value if twice == 2 else 0)
+    path.write_bytes((head + bytes(4)).ljust(200, b"\0") + values.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_whose_lowest_number_is_white_is_turned(tmp_path: Path, dtype: type[np.uint8]) -> None:
+    values = GREY.astype(dtype) * (1 if dtype == np.uint8 else 500)
+    path = tiff(tmp_path / "white.tif", values, photometric=0)
+    np.testing.assert_array_equal(read_pixels(path, "white.tif"), np.iinfo(dtype).max - values)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_signed_pixels_are_read_where_none_is_below_zero(tmp_path: Path, dtype: type[np.int8]) -> None:
+    path = tiff(tmp_path / "signed.tif", GREY.astype(dtype))
+    np.testing.assert_array_equal(read_pixels(path, "signed.tif"), GREY)
+    path = tiff(tmp_path / "negative.tif", GREY.astype(dtype) - dtype(1))
+    with pytest.raises(DataError, match=r"'negative\.tif' has pixels below 0"):
+        read_pixels(path, "negative.tif")
+
+
+@pytest.mark.parametrize("read", [read_pixels, read_header])
+def test_a_tiff_that_is_not_read_is_not_told_to_be_none(tmp_path: Path, read: Callable[..., object]) -> None:
+    path = tiff(tmp_path / "alpha.tif", np.stack([DEEP, DEEP], axis=-1), samples=2)
+    with pytest.raises(DataError, match=r"TIFF 'alpha\.tif' .*pixels of a kind that is not read"):
+        read(path, "alpha.tif")
+
+
+def png(path: Path, values: np.ndarray, *, bits: int, clear: Sequence[int]) -> Path:
+    """A PNG of grey or RGB, in which one colour is transparent."""
+    channels = 1 if values.ndim == 2 else 3
+    raised = values.reshape(len(values), -1).astype(np.uint32)
+    whole = (raised[..., None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).reshape(len(values), -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in whole)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", values.shape[1], len(values), bits, channels - 1, 0, 0, 0))
+    body = chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear)) + chunk(b"IDAT", zlib.compress(rows))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_the_transparent_colour_of_a_png_is_white_and_no_other(tmp_path: Path, colours: int, bits: int) -> None:
+    if colours == 3 and bits < 8:
+        pytest.skip("PNG has no such colour")
+    values = (np.arange(64, dtype=np.uint32) * (500 if bits == 16 else 1) % 2**bits).reshape(8, 8)
+    values = values if colours == 1 else np.stack([values, values[::-1], values], axis=-1)
+    # Another one differs in its last bit.
+    values[-1, -1] = values[3, 4] ^ 1
+    path = png(tmp_path / "clear.png", values, bits=bits, clear=np.atleast_1d(values[3, 4]).tolist())
+    is_clear = values == values[3, 4] if colours == 1 else (values == values[3, 4]).all(axis=-1, keepdims=True)
+    white = 65_535 if bits == 16 else 255
+    expected = np.where(is_clear, white, values * white // (2**bits - 1))
+    np.testing.assert_array_equal(read_pixels(path, "clear.png"), expected)
+    assert 0 < is_clear.mean() < 1
 
 
 def source(**keys: object) -> ImageSource:

@@ -1,9 +1,11 @@
 """The config that `synthgen init` writes: it reads, it says why, and it runs."""
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 
 from synthgen.config import ImageSource, RunConfig, TableSource
 from synthgen.config_reading import parse_config
-from synthgen.datasets import Ingested
+from synthgen.datasets import ImageSet, Ingested
 from synthgen.errors import DataError
 from synthgen.sources import propose, read
 from synthgen.splitting import split
@@ -154,11 +156,45 @@ def test_a_folder_of_even_classes_gets_enough_images_for_a_verdict(tmp_path: Pat
     )
 
 
-def test_mixed_sizes_are_proposed_to_be_resized(tmp_path: Path) -> None:
-    text, config, _ = proposed(write_images(tmp_path / "pets", [(16, 16), (20, 30)] * 10))
+@pytest.mark.parametrize(
+    ("sizes", "size", "words"),
+    [
+        ([(16, 16), (20, 30)], 16, "16 to 30 wide and 16 to 20 high"),
+        ([(70, 90), (99, 80)], 64, "80 to 90 wide and 70 to 99 high"),
+        ([(6, 6)], 8, "are 6 x 6 pixels"),
+        ([(150, 150)], 64, "are 150 x 150 pixels"),
+    ],
+)
+def test_sizes_that_cannot_stay_are_proposed_to_be_resized_to_one_that_most_images_have(
+    tmp_path: Path, sizes: list[tuple[int, int]], size: int, words: str
+) -> None:
+    root = write_images(tmp_path / "pets", sizes * (20 // len(sizes)))
+    text, config, ingested = proposed(root)
     assert isinstance(config.source, ImageSource)
-    assert (config.source.size, config.source.fit) == (64, "resize")
-    assert "16 to 30 wide and 16 to 20 high" in text
+    assert (config.source.size, config.source.fit) == (size, "resize")
+    said = re.sub(r"\s*#\s*", " ", text)
+    assert words in said
+    assert f"they are resized to {size} x {size}; 128 at most" in said
+    assert ingested.problems == [] or ingested.problems[0]["kind"] == "mixed_sizes"
+    if len(sizes) > 1:
+        with pytest.raises(DataError) as caught:
+            read(ImageSource(kind="images", path=str(root)), seed=0)
+        assert f"source.size: {size}" in str(caught.value.hint)
+
+
+def test_scans_of_several_sizes_are_proposed_to_be_padded_which_keeps_their_spacing(tmp_path: Path) -> None:
+    for number in range(20):
+        path = tmp_path / "scans" / ("well", "ill")[number % 2] / f"{number}.nii"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        voxels = np.random.default_rng(number).integers(0, 99, (16, 18, 20 + number // 10), dtype=np.int16)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1.0, 1.0, 2.0, 1.0])), path)
+    text, config, ingested = proposed(tmp_path / "scans")
+    assert isinstance(config.source, ImageSource)
+    assert (config.source.size, config.source.fit) == (16, "pad")
+    assert "they are scaled and padded to 16 x 16" in re.sub(r"\s*#\s*", " ", text)
+    assert isinstance(ingested.data, ImageSet)
+    assert ingested.data.scan is not None
+    np.testing.assert_allclose(ingested.data.scan.spacing_mm, np.multiply((2, 1, 1), 21 / 16))
 
 
 def test_a_csv_of_image_paths_is_a_manifest(tmp_path: Path) -> None:

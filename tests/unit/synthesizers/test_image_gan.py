@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
 from synthgen.errors import ModelError
+from synthgen.synthesizers.image_drawing import at_once
 from synthgen.synthesizers.image_gan import ImageGan
 
 CLASSES = ("dark", "light", "never seen")
@@ -97,6 +98,22 @@ def test_a_loaded_model_draws_the_same_images(model, tmp_path):
         "model.safetensors",
         "discriminator.safetensors",
     }
+
+
+@pytest.mark.parametrize("architecture", ["dcgan", "residual", "style"])
+def test_a_loaded_model_adds_up_in_the_order_in_which_it_was_trained(architecture, tmp_path):
+    # Sixteen bits show a difference in the last digits that eight hide.
+    model = fitted(tiny(shape=(1, 32, 32), dtype=np.uint16, top=65_535), architecture=architecture, width=16, latent=16)
+    model.save(tmp_path)
+    assert drawn(ImageGan.load(tmp_path), 32).fingerprint() == drawn(model, 32).fingerprint()
+
+
+def test_large_volumes_go_through_the_network_a_few_at_a_time(model, monkeypatch):
+    whole = drawn(model, 300)
+    monkeypatch.setattr("synthgen.synthesizers.image_drawing._PIXELS_AT_ONCE", 5 * 64)
+    assert at_once((8, 8)) == 5
+    assert at_once((64, 64, 64)) == 1
+    assert drawn(model, 300).fingerprint() == whole.fingerprint()
 
 
 def _edit(path, change):

@@ -9,8 +9,10 @@ from PIL import Image
 from synthgen.config import ImageGanConfig
 from synthgen.datasets import ImageSet
 from synthgen.errors import ConfigError, ModelError
-from synthgen.gan.autoencoder import Autoencoder
+from synthgen.gan.autoencoder import Autoencoder, reconstruction_loss
 from synthgen.gan.spec import MapSpec
+from synthgen.synthesizers import image_maps
+from synthgen.synthesizers.descent import Descent
 from synthgen.synthesizers.image_gan import ImageGan
 from synthgen.synthesizers.image_maps import map_spec
 
@@ -172,3 +174,17 @@ def test_a_damaged_autoencoder_is_refused(tmp_path, harm):
 def test_large_images_are_learned_by_maps_unless_told_otherwise(shape, changes, is_latent):
     data = ImageSet(np.zeros((2, *shape), dtype=np.uint8), np.arange(2), ("a", "b"))
     assert (map_spec(data, config(space="auto", **changes), None) is not None) == is_latent
+
+
+def test_no_gradient_of_the_autoencoder_is_long(monkeypatch):
+    lengths, stepped = [], Descent._stepped
+
+    def watched(state, course, batches):
+        loss = stepped(state, course, batches)
+        lengths.append(float(torch.stack([p.grad.norm() for p in state.network.parameters()]).norm()))
+        return loss
+
+    monkeypatch.setattr(Descent, "_stepped", watched)
+    monkeypatch.setattr(image_maps, "_loss", lambda *given: 1e6 * reconstruction_loss(given[0], given[1], given[3]))
+    fitted(config())
+    assert lengths == pytest.approx([0.1] * 3, rel=1e-3)

@@ -10,9 +10,11 @@ from synthgen.config import ImageGanConfig
 from synthgen.config_reading import load_config, parse_config
 from synthgen.datasets import ImageSet
 from synthgen.errors import ConfigError, ModelError, UsageError
+from synthgen.scans import Scan
 from synthgen.stages import fit, ingest, preflight, split_data
 from synthgen.synthesizers import create
 from synthgen.synthesizers.image_gan import ImageGan
+from synthgen.synthesizers.model_files import read_model, write_model
 from synthgen.workspace import Workspace
 
 CPU = torch.device("cpu")
@@ -160,6 +162,35 @@ def test_a_rgb_model_is_refused_for_grey_images(source):
     grey = images()
     with pytest.raises(ConfigError, match="has channels 1, this run has 3"):
         create(config(init_from=source[1]), replace(grey, images=grey.images.repeat(3, axis=1)))
+
+
+def saved_before_axes_were_kept(gan, folder):
+    """The model as synthgen wrote it while it held NIfTI in the order of its files."""
+    gan.save(folder)
+    meta, arrays = read_model(folder)
+    del meta["data"]["scan"]["axes"]
+    meta["data"].pop("is_in_file_order", None)
+    write_model(folder, meta, arrays)
+    return ImageGan.load(folder)
+
+
+@pytest.mark.parametrize(("format", "is_old"), [("nifti", True), ("nifti", False), ("dicom", True)])
+def test_a_nifti_model_of_before_volumes_were_slice_row_column_is_no_start(tmp_path, format, is_old):
+    data = replace(images(), scan=Scan(format, "uint8"))
+    gan = fitted(config(), data)
+    earlier = saved_before_axes_were_kept(gan, tmp_path) if is_old else gan
+    earlier.save(tmp_path / "again")
+    fits = format == "dicom" or not is_old
+    warmed(earlier, config(warm_start=True), data).save(tmp_path / "warm")
+    start = json.loads((tmp_path / "warm" / "synthesizer.json").read_text())["start"]
+    assert start == ("warm" if fits else "cold: the earlier model holds images in the order of their NIfTI files")
+    for folder in (tmp_path, tmp_path / "again") if is_old else (tmp_path / "again",):
+        if fits:
+            create(config(init_from=str(folder)), data)
+            continue
+        with pytest.raises(ConfigError, match="init_from holds images in the order of their NIfTI files") as caught:
+            create(config(init_from=str(folder)), data)
+        assert "train it again" in caught.value.hint
 
 
 def test_mirroring_needs_the_word_of_the_source():

@@ -1,4 +1,5 @@
 import logging
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -48,25 +49,59 @@ def test_the_class_decides_what_is_drawn():
     assert means == pytest.approx([40, 200], abs=12)
 
 
-def test_training_goes_on_from_its_checkpoint_and_ends_at_the_same_bytes(tmp_path):
-    class Stop(logging.Handler):
-        def emit(self, record):
-            if record.tick.share >= 0.5:
-                raise KeyboardInterrupt
-
-    logger, handler = logging.getLogger("synthgen.progress"), Stop()
+@contextmanager
+def listening(emit):
+    """Call `emit` with every tick of progress."""
+    logger, handler = logging.getLogger("synthgen.progress"), logging.Handler()
+    handler.emit = lambda record: emit(record.tick)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        with pytest.raises(KeyboardInterrupt):
-            fitted(config(), checkpoint=tmp_path)
+        yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-    resumed, straight = fitted(config(), checkpoint=tmp_path), fitted(config())
+
+
+def stop_halfway(tick):
+    if tick.share >= 0.5:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("budget", [{}, {"budget_steps": None, "budget_images": 45}], ids=str)
+def test_training_goes_on_from_its_checkpoint_and_ends_at_the_same_bytes(tmp_path, budget):
+    with pytest.raises(KeyboardInterrupt), listening(stop_halfway):
+        fitted(config(**budget), checkpoint=tmp_path)
+    resumed, straight = fitted(config(**budget), checkpoint=tmp_path), fitted(config(**budget))
     assert drawn(resumed).fingerprint() == drawn(straight).fingerprint()
     assert [tick["loss"] for tick in resumed.history] == [tick["loss"] for tick in straight.history]
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"),
+    [
+        ({"budget_steps": 3}, 3),
+        ({"budget_images": 1}, 1),
+        ({"budget_images": 40}, 5),
+        ({"budget_images": 41}, 6),
+        ({"budget_steps": 9, "budget_images": 40}, 5),
+        ({"budget_steps": 3, "budget_images": 40}, 3),
+    ],
+    ids=str,
+)
+def test_the_budget_ends_at_the_first_of_steps_and_images_shown(budget, steps):
+    history = fitted(config(**{"budget_steps": None, **budget})).history
+    assert (history[-1]["step"], history[-1]["images"]) == (steps, 8 * steps)
+
+
+def test_progress_is_told_in_images_shown():
+    ticks = []
+    with listening(ticks.append):
+        fitted(config(budget_steps=None, budget_images=41))
+    assert {(tick.unit, tick.total) for tick in ticks} == {("image", 48)}
+    assert [tick.done for tick in ticks] == [8, 16, 24, 32, 40, 48]
+    assert [tick.share for tick in ticks] == pytest.approx([number / 6 for number in range(1, 7)])
 
 
 def test_the_bound_is_the_divergence_where_every_pixel_is_as_far_off():

@@ -285,7 +285,7 @@ def test_planted_rows_come_back_from_the_plain_model_and_not_from_the_private_on
     ("section", "message"),
     [
         ({"kind": "ctgan", "dp": {"epsilon": 1, "head": True}}, "allowed: 'epsilon', 'delta'"),
-        ({"kind": "ctgan", "dp": {"epsilon": 0}}, "greater than 0"),
+        ({"kind": "ctgan", "dp": {"epsilon": 0}}, "epsilon is 0, allowed: a number .above 0"),
         ({"kind": "ctgan", "dp": {"epsilon": 1}, "critic_weight": 0.2}, "dp allows neither head, critic_weight"),
         ({"kind": "ctgan", "dp": {"epsilon": 1}, "head": True}, "dp allows neither head, critic_weight"),
         ({"kind": "tvae", "dp": {"epsilon": 1}}, "key 'synthesizer.dp' is not known"),
