@@ -44,7 +44,7 @@ def test_one_that_knows_the_training_images_by_heart_names_all(evaluate, digits)
 def test_a_gan_scores_the_images_it_was_trained_on_higher(evaluate, digits) -> None:
     # So few that they are learned by heart: more and smaller networks name members or not by chance.
     few = digits["train"].take(np.arange(100))
-    config = ImageGanConfig(kind="image-gan", budget_steps=400, batch_size=32, width=8)
+    config = ImageGanConfig(kind="image-gan", budget_steps=800, batch_size=32, width=8)
     gan = ImageGan(config).fit(few, digits["holdout"], np.random.default_rng(0))
     scores = gan.realism(few), gan.realism(digits["fresh"])
     assert scores[0].shape == (100,)
