@@ -24,8 +24,10 @@ from synthgen.synthesizers.image_files import FittedGan
 # Of the budget, for the autoencoder.
 _SHARE = 0.3
 _BATCH = {2: 8, 3: 4}
-# Of the rate of the GAN; and gradients are cut, or one training in a few explodes: decision 0014.
-_RATE, _LONGEST_GRADIENT = 2, 0.1
+# Of the rate of the GAN.
+_RATE = {2: 1, 3: 2}
+# Of volumes; one training in a few explodes where they are not cut. Decision 0014.
+_LONGEST_GRADIENT = {3: 0.1}
 _FACTOR, _DEPTH, _WIDTH = 4, 4, 16
 # On a CPU, by the number of axes; decision 0014 says what maps do to smaller images.
 _LARGE: Mapping[int, int] = {2: 64**2, 3: 28**3}
@@ -93,7 +95,7 @@ def with_maps(
     """The maps of the source's autoencoder, or of one that part of the budget trains, from its checkpoint on."""
     if source is not None and source.autoencoder is not None:
         return images.mapped(source.autoencoder, [], images.config)
-    batch, rate = _BATCH[len(spec.size)], _RATE * images.config.learning_rate
+    batch, rate = _BATCH[len(spec.size)], _RATE[len(spec.size)] * images.config.learning_rate
     steps, seconds, rest = _divided(images.config, batch)
     device, folder = images.batches.codes.device, checkpoint and checkpoint / "autoencoder"
     state = Descent.initial(partial(Autoencoder, spec), rate, seed, device)
@@ -107,7 +109,7 @@ def with_maps(
             steps=steps,
             seconds=seconds,
             unit="autoencoder step",
-            longest_gradient=_LONGEST_GRADIENT,
+            longest_gradient=_LONGEST_GRADIENT.get(len(spec.size)),
         )
         with suitable_threads(spec.size, device):
             state.follow(course, images.batches, folder, images.key)

@@ -176,7 +176,7 @@ def test_large_images_are_learned_by_maps_unless_told_otherwise(shape, changes, 
     assert (map_spec(data, config(space="auto", **changes), None) is not None) == is_latent
 
 
-def test_no_gradient_of_the_autoencoder_is_long(monkeypatch):
+def test_no_gradient_of_the_autoencoder_of_volumes_is_long(monkeypatch):
     lengths, stepped = [], Descent._stepped
 
     def watched(state, course, batches):
@@ -186,5 +186,5 @@ def test_no_gradient_of_the_autoencoder_is_long(monkeypatch):
 
     monkeypatch.setattr(Descent, "_stepped", watched)
     monkeypatch.setattr(image_maps, "_loss", lambda *given: 1e6 * reconstruction_loss(given[0], given[1], given[3]))
-    fitted(config())
+    fitted(config(), images((1, 16, 16, 16)))
     assert lengths == pytest.approx([0.1] * 3, rel=1e-3)
