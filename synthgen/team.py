@@ -4,6 +4,7 @@ Rank 0 leads: it alone has the data, judges, decides, reads and writes; the othe
 is the ordinary case, in which everything here does nothing.
 """
 
+import importlib
 import json
 import logging
 import os
@@ -161,6 +162,8 @@ def joined() -> Iterator[Team]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
+    # Imported within a group, it holds that group beyond its end: threads die with the interpreter, which may abort it.
+    importlib.import_module("torch.distributed.nn.functional")
     distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield team

@@ -50,13 +50,20 @@ def _main(out: str, steps: str, head: str, checkpoint: str) -> None:
     from synthgen.team import joined, place_in_environment
 
     torch.set_num_threads(1)
-    if not place_in_environment().leads:
+    if place_in_environment().leads:
+        with joined():
+            trained(Path(out), int(steps), head == "head", Path(checkpoint))
+            # A second training of the same team.
+            trained(Path(out).with_suffix(".again"), int(steps), head == "head", Path(f"{checkpoint}-again"))
+    else:
         help_out()
-        return
-    with joined():
-        trained(Path(out), int(steps), head == "head", Path(checkpoint))
-        # A second training of the same team.
-        trained(Path(out).with_suffix(".again"), int(steps), head == "head", Path(f"{checkpoint}-again"))
+    # Threads of the connection that live on are torn down with the interpreter, which now and then aborts it.
+    assert not (left := gloo_threads()), left
+
+
+def gloo_threads() -> list[str]:
+    names = [comm.read_text().strip() for comm in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
 
 
 def free_port() -> int:
