@@ -136,6 +136,8 @@ def synthesised(parts: Splits, seconds: float, seed: int) -> tuple[ImageSet, Ima
     draw, _ = images.train_ours("ours", parts, seconds, seed)
     rng = named_rng(seed, "sample")
     quota = planned_counts(AutoPlan(kind="auto"), present_classes(parts.train))
+    # What is learned from one image copies it, and curation refuses to fill the class.
+    quota = {name: count for name, count in quota.items() if class_counts(parts.train)[name] > 1}
     labels = np.repeat(np.array(list(quota), dtype=np.str_), list(quota.values()))
     raw, config = draw(labels, rng), CurationConfig()
     screen = Screen.of(parts.train, parts.valid, config).looking(config, named_rng(seed, "looks"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from synthgen.config import GateConfig, Profile, Purpose, RunConfig
-from synthgen.errors import ConfigError, unknown_name
+from synthgen.errors import ConfigError, name_list, unknown_name
 from synthgen.findings import Finding, Judgement, NotMeasured, Rule, Verdict, worst
 from synthgen.metrics import METRICS, Modality, metrics_of
 
@@ -214,6 +214,9 @@ def _judge_one(rule: Rule, finding: Finding) -> Judgement:
         return Judgement(rule.metric, rule.text, Verdict.FAIL, rule.required or rule.blocks, remark)
     if worst_case <= limit:
         warned = rule.warn_beyond is not None and middle > sign * rule.warn_beyond
+        if unseen := finding.detail.get("too_few"):
+            remark = f"passes for the other classes alone; too few images to judge: {name_list(unseen)}"
+            return Judgement(rule.metric, rule.text, Verdict.INCONCLUSIVE, rule.required, remark)
         remark = f"passes, but beyond {rule.warn_beyond:g}, where one should look" if warned else ""
         return Judgement(rule.metric, rule.text, Verdict.PASS, rule.required, remark)
     remark = _what_would_decide(worst_case - middle, middle - best, limit - middle, finding.n)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from synthgen.metrics.image_classifier import (
     pixels,
     torch_generator,
 )
-from synthgen.metrics.image_features import RANDOM_PX, Features, calibrated_network, standardised_features
+from synthgen.metrics.image_features import RANDOM_PX, Features, calibrated_network, standardised
 from synthgen.metrics.image_judges import JUDGES, dealt
 from synthgen.metrics.neighbours import nearest_distances
 from synthgen.stats import FloatArray
@@ -66,6 +66,7 @@ class Looks:
         unknown = tuple(sorted(set(learnt) - set(known)))
         if not known:
             return cls(train, (), {}, None, {}, unknown)
+        valid = valid.take(np.flatnonzero(np.isin(valid.labels, learnt)))
         few = [name for name in known if of_valid.get(name, 0) < MINIMUM_REAL]
         more = np.flatnonzero(np.isin(train.labels, few))
         folds = dealt(train, rng)
@@ -111,8 +112,7 @@ class Looks:
         """To the fifth nearest; `beyond`: 1 where each image is its own nearest."""
         if self.network is None or len(images) == 0:
             return np.zeros(len(images))
-        parts = [pixels(part, at_most_px=RANDOM_PX) for part in (self.train, images)]
-        train, features = standardised_features(self.network, parts)
+        train, features = standardised([self._train_features, _features(self.network, images)])
         distances, codes = np.zeros(len(images)), self._codes(images)
         for code in np.unique(codes):
             rows, known = codes == code, self.train.codes == code
@@ -120,9 +120,19 @@ class Looks:
             distances[rows] = near
         return distances
 
+    @cached_property
+    def _train_features(self) -> Features:
+        assert self.network is not None
+        return _features(self.network, self.train)
+
     def _codes(self, images: ImageSet) -> Index:
         position = {name: code for code, name in enumerate(self.train.classes)}
         return np.array([position[name] for name in images.classes], dtype=np.int64)[images.codes]
+
+
+def _features(network: SmallConvNet, images: ImageSet) -> Features:
+    found: Features = in_batches(network.features, pixels(images, at_most_px=RANDOM_PX)).double().numpy()
+    return found
 
 
 def _points(features: Features) -> torch.Tensor:

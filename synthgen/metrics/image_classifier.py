@@ -22,6 +22,8 @@ T = TypeVar("T")
 FEATURES = 64
 # Larger ones are averaged down for classifiers, by number of axes: a training at 64 px costs eight times as much.
 CLASSIFIER_PX = {2: 32, 3: 16}
+# Images that are made float at once: all of 100,000 large ones would not fit.
+_BLOCK = 1_024
 # Layers of images and of volumes.
 LAYERS: Mapping[int, tuple[type[nn.Conv2d | nn.Conv3d], type[nn.BatchNorm2d | nn.BatchNorm3d]]] = {
     2: (nn.Conv2d, nn.BatchNorm2d),
@@ -86,11 +88,14 @@ def pixels(data: ImageSet, *, at_most_px: Mapping[int, int] = CLASSIFIER_PX) -> 
     Args:
         at_most_px: by the number of axes, 2 of images and 3 of volumes.
     """
-    images = torch.from_numpy(data.images.astype(np.float32)).mul_(2 / data.max_value).sub_(1)
-    scale = at_most_px[images.dim() - 2] / max(images.shape[2:])
+    sides = data.images.shape[2:]
+    scale = at_most_px[len(sides)] / max(sides)
+    blocks = [data.images[start : start + _BLOCK] for start in range(0, max(len(data), 1), _BLOCK)]
+    images = (torch.from_numpy(block.astype(np.float32)).mul_(2 / data.max_value).sub_(1) for block in blocks)
     if scale >= 1:
-        return images
-    return F.interpolate(images, size=[max(round(side * scale), 1) for side in images.shape[2:]], mode="area")
+        return torch.cat(list(images))
+    size = [max(round(side * scale), 1) for side in sides]
+    return torch.cat([F.interpolate(block, size=size, mode="area") for block in images])
 
 
 def build_network(

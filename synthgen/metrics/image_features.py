@@ -228,7 +228,11 @@ def calibrated_network(data: ImageSet, generator: torch.Generator) -> SmallConvN
 
 def standardised_features(network: SmallConvNet, parts: Sequence[torch.Tensor]) -> list[Features]:
     """Features of each part, float64 [n, 64], at mean 0 and deviation 1 of the first part."""
-    features = [in_batches(network.features, part).double().numpy() for part in parts]
+    return standardised([in_batches(network.features, part).double().numpy() for part in parts])
+
+
+def standardised(features: Sequence[Features]) -> list[Features]:
+    """All parts at mean 0 and deviation 1 of the first, float64 [n, 64]."""
     mean, deviation = features[0].mean(axis=0), features[0].std(axis=0)
     # A feature that is constant on real images must not divide by zero, nor blow up what is new in synthetic ones.
     scale = np.where(deviation > 1e-3 * deviation.max(), deviation, deviation.max() + 1e-12)

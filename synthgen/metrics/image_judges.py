@@ -53,13 +53,18 @@ def _fit(real: Sequence[ImageSet], rng: np.random.Generator) -> Judges:
 
 
 def dealt(images: ImageSet, rng: np.random.Generator) -> Index:
-    """The part of each image, int64 [n] below `JUDGES`, of each class alike; images of a group stay together."""
+    """The part of each image, int64 [n] below `JUDGES`, of each class alike; images of a group stay together.
+
+    But where all images of a class would lie in one part, so that one judge would never see it, groups are parted.
+    """
+    parts = np.zeros(len(images), dtype=np.int64)
     if images.groups is not None:
         names, group = np.unique(images.groups, return_inverse=True)
-        return np.asarray(rng.permutation(np.arange(len(names)) % JUDGES)[group], dtype=np.int64)
-    parts = np.empty(len(images), dtype=np.int64)
+        parts = np.asarray(rng.permutation(np.arange(len(names)) % JUDGES)[group], dtype=np.int64)
     for code in np.unique(images.codes):
         rows = np.flatnonzero(images.codes == code)
+        if images.groups is not None and len(np.unique(parts[rows])) > 1:
+            continue
         parts[rows] = rng.permutation(np.arange(len(rows)) % JUDGES)
     return parts
 

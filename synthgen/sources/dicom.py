@@ -150,6 +150,9 @@ def _check_single_grey(file: "Dataset", name: str) -> None:
         # PS3.5 8.1.1 since 2007; pydicom takes the lower bits all the same.
         raise DataError(f"image {name!r} has HighBit {high} for {bits} bits, which is read wrongly", where=name,
                         hint="convert it with `dcmconv` or `gdcmconv --raw`")  # fmt: skip
+    if file.get("ModalityLUTSequence"):
+        raise DataError(f"image {name!r} has a table of values (ModalityLUTSequence), which is not read", where=name,
+                        hint="apply the table first, with pydicom's `apply_modality_lut`")  # fmt: skip
     if int(file.get("SamplesPerPixel", 1)) != 1 or not str(file.PhotometricInterpretation).startswith("MONOCHROME"):
         raise DataError(f"image {name!r} is DICOM in colour; grey is read", where=name, hint="convert it to PNG")
 

@@ -59,6 +59,8 @@ DAMAGED = {
                     "is a deflated DICOM"),
     "53-several-frames": (dicom_set, lambda path: dicom(path, numbers(0), NumberOfFrames=2), "has several frames"),
     "53-high-bit": (dicom_set, lambda path: dicom(path, numbers(0), BitsStored=12), "HighBit 15 for 12 bits"),
+    "53-a-table-of-values": (dicom_set, lambda path: dicom(path, numbers(0), ModalityLUTSequence=[pydicom.Dataset()]),
+                             "a table of values (ModalityLUTSequence)"),
     "53-colour": (dicom_set, lambda path: dicom(path, numbers(0), PhotometricInterpretation="RGB"), "in colour"),
 }  # fmt: skip
 

@@ -90,6 +90,14 @@ def test_a_value_beyond_the_warning_passes_with_a_remark() -> None:
     assert (judgement.verdict, "0.75" in judgement.remark) == (Verdict.PASS, True)
 
 
+def test_a_rule_that_could_not_judge_every_class_does_not_pass() -> None:
+    found = replace(finding(0.5, 0.4, 0.6), detail={"too_few": ["rare"]})
+    (judgement,) = judge([Rule("m", at_most=0.9)], [found], [])
+    assert (judgement.verdict, "'rare'" in judgement.remark) == (Verdict.INCONCLUSIVE, True)
+    (judgement,) = judge([Rule("m", at_most=0.3)], [found], [])
+    assert judgement.verdict == Verdict.FAIL
+
+
 @pytest.mark.parametrize(
     ("metric", "expected"),
     [

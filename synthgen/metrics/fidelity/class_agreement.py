@@ -28,23 +28,24 @@ def class_agreement(evaluation: Evaluation) -> Finding:
     detail = {
         "mean_difference": float(np.mean([number.value for number in measured.values()])),
         "fewest_images": fewest_images(sets.synthetic),
+        "too_few": [name for name, count in class_counts(sets.synthetic).items() if count and name not in measured],
     }
     return worst_class("class_agreement", measured, higher_is_better=True, detail=detail)
 
 
 def _per_class(evaluation: Evaluation, sets: ImageSets) -> dict[str, ClassNumber]:
-    counts = class_counts(sets.holdout), class_counts(sets.synthetic)
-    judged = [name for name in sets.train.classes if min(count[name] for count in counts) >= MINIMUM_IMAGES]
+    train, holdout, synthetic = (class_counts(part) for part in sets.parts)
+    judged = [name for name in train if min(train[name] + holdout[name], synthetic[name]) >= MINIMUM_IMAGES]
     if not judged:
-        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} held-out and {MINIMUM_IMAGES} synthetic images")
+        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} train and held-out images, and {MINIMUM_IMAGES} synthetic ones")
     fitted = cross_fitted(evaluation, sets)
-    train, holdout, synthetic = _judged(sets, fitted, evaluation.rng("class_agreement"))
+    of_train, of_holdout, of_synthetic = _judged(sets, fitted, evaluation.rng("class_agreement"))
     # The worst of k classes is chosen afterwards: Bonferroni, or honest data would fail by their number of classes.
     confidence = 1 - 0.05 / len(judged)
     numbers = {}
     for name in judged:
-        real = np.concatenate([train[class_rows(sets.train, name)], holdout[class_rows(sets.holdout, name)]])
-        numbers[name] = _difference(synthetic[class_rows(sets.synthetic, name)], real, confidence=confidence)
+        real = np.concatenate([of_train[class_rows(sets.train, name)], of_holdout[class_rows(sets.holdout, name)]])
+        numbers[name] = _difference(of_synthetic[class_rows(sets.synthetic, name)], real, confidence=confidence)
     return numbers
 
 

@@ -85,6 +85,12 @@ def test_a_class_with_few_images_has_no_bar_and_is_named(digits) -> None:
     assert record.unknown_classes == ("0",)
 
 
+def test_a_class_that_train_lacks_sets_no_bar(digits) -> None:
+    looks = Looks.of(without(digits["train"], "0", 0), digits["valid"], CONFIG, np.random.default_rng(0))
+    assert looks is not None
+    assert (set(looks.chance), looks.unknown) == ({str(digit) for digit in range(1, 10)}, ())
+
+
 def test_bars_are_not_set_where_nothing_can_be_or_is_to_be_looked_at(digits) -> None:
     train, valid, rng = digits["train"], digits["valid"], np.random.default_rng(0)
     looks = Looks.of(train.take(np.arange(30)), valid.take(np.arange(5)), CONFIG, rng)

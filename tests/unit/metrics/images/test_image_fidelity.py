@@ -12,6 +12,7 @@ from synthgen.metrics.fidelity.frechet import frechet_ratio, frechet_ratio_rando
 from synthgen.metrics.fidelity.inception import inception_score, score_of
 from synthgen.metrics.fidelity.kid import kid, squared_discrepancy
 from synthgen.metrics.image_features import ClassRows, image_view
+from synthgen.metrics.image_judges import JUDGES, dealt
 
 FRECHET = (frechet_ratio, frechet_ratio_random)
 METRICS = [*FRECHET, kid, coverage, density, intra_class_diversity]
@@ -120,6 +121,29 @@ def test_agreement_is_judged_only_where_there_are_synthetic_images(evaluate, dig
     rare = digits["fresh"].take(np.flatnonzero(np.isin(digits["fresh"].codes, (3, 8))))
     finding = class_agreement(evaluate(rare))
     assert set(finding.detail["per_class"]) == {"3", "8"}
+
+
+def test_a_class_with_few_held_out_images_is_judged_beside_those_of_train(evaluate, digits):
+    holdout, fresh = digits["holdout"], digits["fresh"]
+    rare = holdout.take(np.concatenate([np.flatnonzero(holdout.codes != 3), class_rows(holdout, "3")[:9]]))
+    as_threes = replace(fresh, codes=np.where(fresh.codes == 8, 3, fresh.codes))
+    eights = as_threes.take(class_rows(fresh, "8"))
+    finding = class_agreement(evaluate(eights, holdout=rare))
+    assert (finding.detail["worst_class"], finding.detail["too_few"]) == ("3", [])
+    assert finding.high < -0.5
+    few = np.concatenate([class_rows(fresh, "2"), class_rows(fresh, "3")[:5]])
+    assert class_agreement(evaluate(fresh.take(few))).detail["too_few"] == ["3"]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 50])
+def test_every_judge_sees_every_class_though_groups_stay_together(digits, groups):
+    images = replace(digits["train"], groups=np.array([f"g{code % groups}" for code in digits["train"].codes]))
+    parts = dealt(images, np.random.default_rng(0))
+    for own in range(JUDGES):
+        assert set(images.codes[parts != own]) == set(images.codes)
+    by_image = replace(images, groups=np.array([f"g{row % 50}" for row in range(len(images))]))
+    together = dealt(by_image, np.random.default_rng(0))
+    assert all(len(np.unique(together[by_image.groups == name])) == 1 for name in np.unique(by_image.groups))
 
 
 def test_the_same_seed_gives_the_same_finding_whatever_the_order_of_the_rows(evaluate, digits, fresh):
