@@ -37,7 +37,7 @@ def _per_class(evaluation: Evaluation, sets: ImageSets) -> dict[str, ClassNumber
     train, holdout, synthetic = (class_counts(part) for part in sets.parts)
     judged = [name for name in train if min(train[name] + holdout[name], synthetic[name]) >= MINIMUM_IMAGES]
     if not judged:
-        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} train and held-out images, and {MINIMUM_IMAGES} synthetic ones")
+        raise NotMeasurable(f"no class has {MINIMUM_IMAGES} train and held-out images and as many synthetic ones")
     fitted = cross_fitted(evaluation, sets)
     of_train, of_holdout, of_synthetic = _judged(sets, fitted, evaluation.rng("class_agreement"))
     # The worst of k classes is chosen afterwards: Bonferroni, or honest data would fail by their number of classes.
