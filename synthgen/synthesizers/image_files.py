@@ -1,12 +1,13 @@
 """A fitted image GAN on disk: the generator in model.safetensors, its discriminator beside it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -24,7 +25,12 @@ from synthgen.gan.state import memory_format
 from synthgen.scans import Scan
 from synthgen.synthesizers.model_files import read_model, write_model
 
+# What a description that its networks cannot be built from makes torch, numpy and pydantic raise.
+BROKEN = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, SafetensorError)
 _DISCRIMINATOR, _AUTOENCODER = "discriminator.safetensors", "autoencoder.safetensors"
+_DTYPES = ("uint8", "uint16")
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -63,15 +69,17 @@ class Facts:
         return replace(facts, levels=attributes.levels, combinations=combinations)
 
     @classmethod
-    def restore(cls, data: Mapping[str, Any]) -> Self:
-        """From the JSON that `asdict` makes of it."""
+    def restore(cls, data: Mapping[str, Any], spec: NetworkSpec) -> Self:
+        """From the JSON that `asdict` makes of it; raises ValueError where these networks cannot have learned that."""
         tuples = {name: tuple(data[name]) for name in ("classes", "counts", "pixel_range")}
         levels = {name: tuple(names) for name, names in data.get("levels", {}).items()}
         combinations = tuple(map(tuple, data.get("combinations", ())))
         state = data.get("scan")
         is_old = state is not None and state["format"] == "nifti" and "axes" not in state
         kept = {"scan": Scan.restore(state), "levels": levels, "combinations": combinations}
-        return cls(**{"is_in_file_order": is_old, **data, **tuples, **kept})
+        facts = cls(**{"is_in_file_order": is_old, **data, **tuples, **kept})
+        _require_possible(facts, spec)
+        return facts
 
     @property
     def learned(self) -> dict[str, int]:
@@ -146,30 +154,53 @@ def read_gan(directory: Path, device: torch.device) -> FittedGan:
         ModelError: a file is missing, broken, or does not fit the others.
     """
     meta, arrays = read_model(directory)
+    if meta.get("kind") != "image-gan":
+        message = f"saved model is of kind {meta.get('kind')!r}, and only 'image-gan' is allowed"
+        raise ModelError(message, where=str(directory), hint="synthesizer.init_from takes an image GAN")
     try:
         spec = spec_of(meta["network"])
-        generator, discriminator, autoencoder = _empty(spec)
-        generator.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        discriminator.load_state_dict(_read_weights(directory / _DISCRIMINATOR, meta["discriminator_sha256"]))
-        if autoencoder is not None:
-            autoencoder.load_state_dict(_read_weights(directory / _AUTOENCODER, meta["autoencoder_sha256"]))
+        weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        generator = with_weights(lambda: Generator(spec), weights)
+        weights = _read_weights(directory / _DISCRIMINATOR, meta["discriminator_sha256"])
+        discriminator, autoencoder = with_weights(lambda: Discriminator(spec), weights), None
+        if (maps := spec.maps) is not None:
+            weights = _read_weights(directory / _AUTOENCODER, meta["autoencoder_sha256"])
+            autoencoder = with_weights(lambda: Autoencoder(maps), weights)
         layout = memory_format(len(spec.size))
         for network in filter(None, (generator, discriminator, autoencoder)):
             # In memory as when they were trained: sums in another order round to another pixel now and then.
             network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # stub knows 2-D layouts only
             network.eval().requires_grad_(False)
         config = ImageGanConfig.model_validate(meta["config"])
-        return FittedGan(config, Facts.restore(meta["data"]), generator, discriminator, meta["history"], autoencoder)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        facts = Facts.restore(meta["data"], spec)
+        return FittedGan(config, facts, generator, discriminator, meta["history"], autoencoder)
+    except BROKEN as error:
         raise ModelError(f"saved image GAN cannot be rebuilt: {error}", where=str(directory)) from None
 
 
 def spec_of(saved: Mapping[str, Any]) -> NetworkSpec:
-    """From the JSON that `asdict` makes of it."""
+    """From the JSON that `asdict` makes of it; raises ValueError where the networks are not those of its maps."""
     maps = saved.get("maps")
     maps = maps and MapSpec(**{**maps, "size": tuple(maps["size"])})
     attributes = tuple(map(tuple, saved.get("attributes", ())))
-    return NetworkSpec(**{**saved, "size": tuple(saved["size"]), "maps": maps, "attributes": attributes})
+    spec = NetworkSpec(**{**saved, "size": tuple(saved["size"]), "maps": maps, "attributes": attributes})
+    if spec.maps is not None and (spec.size, spec.channels) != (spec.maps.map_size, spec.maps.depth):
+        raise ValueError(f"networks are of size {spec.size}, and maps of {spec.maps.map_size}")
+    return spec
+
+
+def with_weights(build: Callable[[], Network], weights: Mapping[str, Tensor]) -> Network:
+    """The network, in memory only once every shape is that of the file; raises ValueError for another."""
+    # On the meta device the layers' own initialisation draws nothing from the global random state.
+    with torch.device("meta"):
+        network = build()
+    ours, theirs = _shapes(network.state_dict()), _shapes(weights)
+    if ours != theirs:
+        name, _ = min(ours.items() ^ theirs.items())
+        message = f"{name} has shape {theirs.get(name)} in the file, and {ours.get(name)} in the networks described"
+        raise ValueError(message)
+    network.to_empty(device="cpu").load_state_dict(weights)
+    return network
 
 
 def _write_weights(network: nn.Module, path: Path) -> str:
@@ -184,7 +215,38 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def _empty(spec: NetworkSpec) -> tuple[Generator, Discriminator, Autoencoder | None]:
-    # Initial weights are overwritten, but drawing them would move the global random state.
-    with torch.random.fork_rng(devices=[]):
-        return Generator(spec), Discriminator(spec), Autoencoder(spec.maps) if spec.maps else None
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    # A scalar is a row of one in the file, and torch takes one for the other.
+    return {name: tuple(value.shape) or (1,) for name, value in weights.items()}
+
+
+def _require_possible(facts: Facts, spec: NetworkSpec) -> None:
+    """Raise ValueError where these networks cannot have learned from such images."""
+    if len(facts.classes) != spec.classes:
+        raise ValueError(f"data.classes names {len(facts.classes)}, and the networks know {spec.classes}")
+    if tuple(facts.levels.values()) != spec.attributes:
+        raise ValueError("data.levels and network.attributes differ")
+    if not all(isinstance(name, str) for names in (facts.classes, *facts.levels.values()) for name in names):
+        raise ValueError("data.classes and data.levels hold text alone")
+    if facts.dtype not in _DTYPES:
+        raise ValueError(f"data.dtype is {facts.dtype!r}, and {' and '.join(_DTYPES)} are allowed")
+    low, high = facts.pixel_range
+    highest = np.iinfo(facts.dtype).max
+    if not 0 <= low <= high <= highest:
+        raise ValueError(f"data.pixel_range is [{low}, {high}], and {facts.dtype} has 0 to {highest}")
+    counts = np.asarray(facts.counts)
+    if counts.dtype.kind != "i" or counts.shape != (spec.classes,) or (counts < 0).any() or not counts.any():
+        raise ValueError(f"data.counts is not {spec.classes} numbers of images, at least one above 0")
+    if (facts.levels or facts.combinations) and not _are_of(counts, np.asarray(facts.combinations), facts):
+        raise ValueError("data.combinations are not those of data.levels and data.counts")
+
+
+def _are_of(counts: npt.NDArray[Any], combinations: npt.NDArray[Any], facts: Facts) -> bool:
+    """Whether codes are of known classes and levels, and each class has as many images as counted."""
+    sizes = [len(facts.classes), *map(len, facts.levels.values())]
+    if combinations.dtype.kind != "i" or combinations.shape != (len(combinations), len(sizes) + 1):
+        return False
+    codes, times = combinations[:, :-1], combinations[:, -1]
+    if (codes < 0).any() or (codes >= sizes).any() or (times < 1).any():
+        return False
+    return np.array_equal(np.bincount(codes[:, 0], times, sizes[0]), counts)

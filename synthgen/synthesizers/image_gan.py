@@ -61,7 +61,7 @@ class ImageGan:
         source = source_of(self.config, device)
         spec = network_spec(train, self.config, device, source)
         if source is not None:
-            require_fit(source, spec, self.config.freeze)
+            require_fit(source, spec, _levels(train, self.config), self.config.freeze)
 
     def fit(self, train: Data, valid: Data, rng: np.random.Generator, *, checkpoint: Path | None = None) -> Self:
         """Trains until the budget is used up.
@@ -107,7 +107,8 @@ class ImageGan:
         earlier = self._earlier
         if earlier is None:
             return source_of(self.config, device)
-        differs = difference(earlier, network_spec(train, self.config, device, earlier))
+        spec = network_spec(train, self.config, device, earlier)
+        differs = difference(earlier, spec, _levels(train, self.config))
         self._start = f"cold: {differs}" if differs else "warm"
         return None if differs else earlier
 
@@ -208,18 +209,18 @@ def network_spec(
         latent=config.latent,
         is_conditional=config.conditioning != "none",
         maps=maps,
-        attributes=_levels(train, config),
+        attributes=tuple(_levels(train, config).values()),
     )
 
 
-def _levels(train: ImageSet, config: ImageGanConfig) -> tuple[tuple[str, ...], ...]:
+def _levels(train: ImageSet, config: ImageGanConfig) -> Mapping[str, tuple[str, ...]]:
     if config.conditioning != "attributes":
-        return ()
+        return {}
     if train.attributes is None:
         message = "conditioning is attributes, but of these images nothing is known beside the class"
         hint = "source.attributes names columns of a manifest"
         raise ConfigError(message, where="synthesizer.conditioning", hint=hint)
-    return tuple(train.attributes.levels.values())
+    return train.attributes.levels
 
 
 def _keep(state: TrainingState, *, directory: Path, key: str, album: Album, autoencoder: Autoencoder | None) -> None:

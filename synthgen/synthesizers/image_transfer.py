@@ -12,6 +12,8 @@ from synthgen.gan.spec import NetworkSpec
 from synthgen.gan.state import TrainingState
 from synthgen.synthesizers.image_files import FittedGan, read_gan
 
+Levels = Mapping[str, tuple[str, ...]]
+
 # What has to be equal, and how the configuration of this run can make it so.
 _SAME: Mapping[str, str] = {
     "space": "set synthesizer.space to the same, and source.size where images are read at another size",
@@ -20,7 +22,7 @@ _SAME: Mapping[str, str] = {
     "architecture": "leave synthesizer.architecture out, then it is taken over",
     "width": "set synthesizer.width to the same",
     "latent": "set synthesizer.latent to the same",
-    "attributes": "set source.attributes to those with the same values, and synthesizer.conditioning to attributes",
+    "attributes": "set source.attributes to the same names and values, and synthesizer.conditioning to attributes",
     "is_conditional": "set synthesizer.conditioning to the same",
 }
 _EMBEDDING = "embedding.weight"
@@ -32,14 +34,18 @@ def source_of(config: ImageGanConfig, device: torch.device) -> FittedGan | None:
     return read_gan(Path(config.init_from), device) if config.init_from else None
 
 
-def require_fit(source: FittedGan, spec: NetworkSpec, freeze: int) -> None:
-    """Raise ConfigError where the saved networks are not those that this run trains, or have no so many layers."""
+def require_fit(source: FittedGan, spec: NetworkSpec, levels: Levels, freeze: int) -> None:
+    """Raise ConfigError where the saved networks are not those that this run trains, or have no so many layers.
+
+    Args:
+        levels: of each attribute that this run tells its networks.
+    """
     if source.facts.is_in_file_order:
         hint = "images are slice, row, column since: train it again"
         raise ConfigError(f"the model in init_from {_FILE_ORDER}", where="synthesizer.init_from", hint=hint)
-    name = _differing(source, spec)
-    if name is not None:
-        theirs, ours = getattr(source.generator.spec, name), getattr(spec, name)
+    found = _differing(source, spec, levels)
+    if found is not None:
+        name, theirs, ours = found
         message = f"the model in init_from has {name} {theirs}, this run has {ours}, and both have to be equal"
         raise ConfigError(message, where="synthesizer.init_from", hint=_SAME[name])
     layers = len(source.discriminator.layers)
@@ -48,16 +54,23 @@ def require_fit(source: FittedGan, spec: NetworkSpec, freeze: int) -> None:
         raise ConfigError(message, where="synthesizer.freeze")
 
 
-def difference(earlier: FittedGan, spec: NetworkSpec) -> str:
+def difference(earlier: FittedGan, spec: NetworkSpec, levels: Levels) -> str:
     """Why a training of these networks cannot go on from an earlier model; empty where it can."""
     if earlier.facts.is_in_file_order:
         return f"the earlier model {_FILE_ORDER}"
-    name = _differing(earlier, spec)
-    return "" if name is None else f"the earlier model has another {name}"
+    found = _differing(earlier, spec, levels)
+    return "" if found is None else f"the earlier model has another {found[0]}"
 
 
-def _differing(source: FittedGan, spec: NetworkSpec) -> str | None:
-    return next((name for name in _SAME if getattr(source.generator.spec, name) != getattr(spec, name)), None)
+def _differing(source: FittedGan, spec: NetworkSpec, levels: Levels) -> tuple[str, object, object] | None:
+    """Name, theirs and ours of the first that is not equal."""
+    theirs, ours = _compared(source.generator.spec, source.facts.levels), _compared(spec, levels)
+    return next(((name, theirs[name], ours[name]) for name in _SAME if theirs[name] != ours[name]), None)
+
+
+def _compared(spec: NetworkSpec, levels: Levels) -> dict[str, object]:
+    # The networks know attributes by their places alone.
+    return {name: getattr(spec, name) for name in _SAME} | {"attributes": tuple(levels.items())}
 
 
 def start_from(state: TrainingState, source: FittedGan, classes: tuple[str, ...]) -> None:

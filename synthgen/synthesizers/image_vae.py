@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -21,7 +21,7 @@ from synthgen.gan.training import suitable_threads
 from synthgen.gan.vae import ConditionalVae, bound
 from synthgen.synthesizers.descent import Course, Descent
 from synthgen.synthesizers.image_drawing import asked_codes, drawn
-from synthgen.synthesizers.image_files import Facts, spec_of
+from synthgen.synthesizers.image_files import BROKEN, Facts, spec_of, with_weights
 from synthgen.synthesizers.model_files import read_model, write_model
 
 
@@ -78,10 +78,12 @@ class ImageVae:
         meta, arrays = read_model(directory)
         try:
             vae = cls(ImageVaeConfig.model_validate(meta["config"]))
-            network = _empty(spec_of(meta["network"]))
-            network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-            vae._facts, vae._history = Facts.restore(meta["data"]), meta["history"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            # It is told no attributes, whatever the file says.
+            spec = replace(spec_of(meta["network"]), attributes=())
+            weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            network = with_weights(lambda: ConditionalVae(spec), weights)
+            vae._facts, vae._history = Facts.restore(meta["data"], spec), meta["history"]
+        except BROKEN as error:
             raise ModelError(f"saved image VAE cannot be rebuilt: {error}", where=str(directory)) from None
         vae._network = network.to(best_device()).eval().requires_grad_(False)
         return vae
@@ -101,12 +103,6 @@ def _steps(config: ImageVaeConfig) -> int | None:
     """Until the budget of steps or of images is used up, whichever is first; None where only time limits it."""
     limits = [config.budget_steps, config.budget_images and math.ceil(config.budget_images / config.batch_size)]
     return min((limit for limit in limits if limit), default=None)
-
-
-def _empty(spec: NetworkSpec) -> ConditionalVae:
-    # Initial weights are overwritten, but drawing them would move the global random state.
-    with torch.random.fork_rng(devices=[]):
-        return ConditionalVae(spec)
 
 
 def _loss(network: ConditionalVae, images: Tensor, codes: Tensor, rng: torch.Generator) -> Tensor:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,9 @@ from synthgen.errors import ConfigError, DataError, ModelError
 from synthgen.exporters.images import read_npz, write_folder, write_npz
 from synthgen.exporters.parts import Part
 from synthgen.sources import read
-from synthgen.synthesizers import load_synthesizer
+from synthgen.synthesizers import create, load_synthesizer
 from synthgen.synthesizers.image_gan import ImageGan
+from synthgen.synthesizers.model_files import read_model
 
 BRIGHTNESS = {"north": 50, "south": 200}
 
@@ -136,6 +139,21 @@ def test_attributes_stay_with_their_images(tmp_path):
     assert both.attributes.texts["site"].tolist() == [*data.attributes.texts["site"].tolist(), *[""] * 20]
     assert concat([bare, bare]).attributes is None
     assert joined([(None, 2), (data.attributes, 20)]).codes.shape == (22, 2)
+
+
+def test_a_model_told_attributes_of_other_names_is_no_start(tmp_path):
+    data = images(20)
+    earlier = fitted(config(budget_steps=1), data)
+    earlier.save(tmp_path)
+    levels = dict(zip(["ward", "side"], data.attributes.levels.values(), strict=True))
+    renamed = replace(data, attributes=Attributes(levels, data.attributes.codes))
+    with pytest.raises(ConfigError, match=r"has attributes \(\('site', .*this run has \(\('ward', "):
+        create(config(init_from=str(tmp_path)), renamed)
+    create(config(init_from=str(tmp_path)), data)
+    warm = ImageGan(config(budget_steps=1, warm_start=True))
+    warm.begin_from(earlier)
+    warm.fit(renamed, renamed, np.random.default_rng(0)).save(tmp_path / "warm")
+    assert read_model(tmp_path / "warm")[0]["start"] == "cold: the earlier model has another attributes"
 
 
 @pytest.mark.parametrize("write", [write_folder, write_npz])

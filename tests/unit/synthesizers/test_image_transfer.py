@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from synthgen.config import ImageGanConfig
+from synthgen.config import ImageGanConfig, ImageVaeConfig
 from synthgen.config_reading import load_config, parse_config
 from synthgen.datasets import ImageSet
 from synthgen.errors import ConfigError, ModelError, UsageError
@@ -14,6 +14,7 @@ from synthgen.scans import Scan
 from synthgen.stages import fit, ingest, preflight, split_data
 from synthgen.synthesizers import create
 from synthgen.synthesizers.image_gan import ImageGan
+from synthgen.synthesizers.image_vae import ImageVae
 from synthgen.synthesizers.model_files import read_model, write_model
 from synthgen.workspace import Workspace
 
@@ -258,6 +259,13 @@ def test_an_unknown_run_is_named_before_training(tmp_path):
 def test_a_table_model_is_no_start_for_images(tmp_path):
     (tmp_path / "synthesizer.json").write_text('{"kind": "ctgan"}')
     with pytest.raises(ModelError):
+        create(config(init_from=str(tmp_path)), images())
+
+
+def test_an_image_vae_is_no_start_for_a_gan(tmp_path):
+    settings = ImageVaeConfig(kind="image-vae", budget_steps=2, batch_size=8, width=4, latent=4)
+    ImageVae(settings).fit(images(), images(), np.random.default_rng(0)).save(tmp_path)
+    with pytest.raises(ModelError, match="saved model is of kind 'image-vae', and only 'image-gan' is allowed"):
         create(config(init_from=str(tmp_path)), images())
 
 
