@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -21,6 +22,7 @@ from synthgen.run_artifacts import built_artifacts
 from synthgen.run_log import StageTimes, run_log
 from synthgen.runs import REJECTED, WAITING, Run, free_lock, list_runs, put_aside
 from synthgen.shards import Spread, in_turn
+from synthgen.synthesizers.origin import located, origin_inputs
 from synthgen.workspace import Ref, Workspace
 
 logger = logging.getLogger(__name__)
@@ -239,22 +241,34 @@ def _tell(going: _Going, report: Report) -> None:
 
 
 def finished_before(config: RunConfig, workspace: Workspace) -> Run | None:
-    """The newest finished run on the same data with the same config, if its dataset is still there."""
+    """The newest finished run on the same data with the same config and origin, if its dataset is still there."""
     data = read_json(stages.ingest(config, workspace).directory / "fingerprint.json")
-    wanted = {"name": config.name, "config_hash": stages.config_hash(config), "data_sha256": data["sha256"]}
+    origin: Mapping[str, str] = {}
+    # A model that is gone is no other model.
+    with suppress(UsageError):
+        origin = _origin(config, workspace)
+    wanted = {"name": config.name, "config_hash": stages.config_hash(config), "data_sha256": data["sha256"], **origin}
     for record in list_runs(workspace):
         # What a person has rejected is not asked again.
         is_ended, dataset = record.get("state") in ("finished", REJECTED), record.get("dataset_dir")
         is_whole = dataset is None or (Path(dataset) / "manifest.json").exists()
-        if is_ended and is_whole and wanted.items() <= record.items():
+        # Runs of before do not say which model `init_from` named.
+        if is_ended and is_whole and wanted.items() <= {**origin, **record}.items():
             return Run(Path(record["run_dir"]))
     return None
+
+
+def _origin(config: RunConfig, workspace: Workspace) -> Mapping[str, str]:
+    """For run.json: the hash of the model that `init_from` names; empty without one."""
+    inputs = origin_inputs(located(config.synthesizer, workspace))
+    return {f"{name}_sha256": sha256 for name, sha256 in inputs.items()}
 
 
 def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller, spread: Spread) -> dict[str, Ref]:
     data = call(stages.ingest, config, workspace)
     splits = call(stages.split_data, config, workspace, data)
     _record_real(run, data, splits)
+    run.update(**_origin(config, workspace))
     drift = call(changes.data_drift, config, workspace, data, run)
     canaries = call(stages.plant, config, workspace, splits) if config.canaries else None
     model = call(stages.fit, config, workspace, splits, canaries, changes.earlier_model(config, workspace, run))

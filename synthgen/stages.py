@@ -18,7 +18,7 @@ from synthgen.curation.selection import CurationRecord, Screen, candidates_per_r
 from synthgen.datasets import Data, Ingested, Labels, Splits, Table, load_data
 from synthgen.exporters import chosen_formats
 from synthgen.exporters.parts import require_free_mark
-from synthgen.files import read_json, sha256_path, write_json
+from synthgen.files import read_json, sha256_file, sha256_path, write_json
 from synthgen.findings import Finding, NotMeasured
 from synthgen.gates import rules_of
 from synthgen.metrics import Modality
@@ -27,7 +27,7 @@ from synthgen.remote import is_address, require_address
 from synthgen.runs import Run
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
 from synthgen.sources import read
-from synthgen.sources.layouts import MANIFEST_SUFFIXES, local_source
+from synthgen.sources.layouts import local_source, source_files
 from synthgen.splitting import split, split_problems
 from synthgen.stats import named_rng
 from synthgen.synthesizers import PICTURES, Synthesizer, create, load_synthesizer
@@ -71,9 +71,11 @@ def _source_inputs(config: RunConfig) -> dict[str, Any]:
         # The seed chooses the rows of a file that has more.
         inputs["seed"] = config.seed
     path = Path(source.path)
-    # A manifest of images speaks of the files around it.
-    whole = path.parent if source.kind == "images" and path.suffix in MANIFEST_SUFFIXES else path
-    return {**inputs, "content": sha256_path(whole) if whole.exists() else "absent", "file": path.name}
+    if source.kind == "images":
+        files = source_files(source, config.split.column)
+        content = [(name, sha256_file(file) if file.is_file() else "absent") for name, file in files]
+        return {**inputs, "content": content, "file": path.name}
+    return {**inputs, "content": sha256_path(path) if path.exists() else "absent", "file": path.name}
 
 
 def split_data(config: RunConfig, workspace: Workspace, data: Ref) -> Ref:
@@ -152,7 +154,7 @@ def fit(
         if isinstance(parts.train, Table) and isinstance(parts.valid, Table) and config.is_curated:
             fit_best(config, parts.train, parts.valid, out, start=start)
         else:
-            _fit_one(config, synthesizer, parts, out)
+            _fit_one(config, synthesizer, parts, out, start=start)
 
     curation = config.curation.model_dump() if config.modality == "table" else {}
     inputs = {"splits": splits, "synthesizer": config.synthesizer.model_dump(), "seed": config.seed, **curation}
@@ -162,8 +164,10 @@ def fit(
     return workspace.build("fit", {**inputs, **{key: item for key, item in further.items() if item is not None}}, write)
 
 
-def _fit_one(config: RunConfig, synthesizer: SynthesizerConfig, parts: Splits, out: Path) -> None:
-    model = create(synthesizer, parts.train)
+def _fit_one(
+    config: RunConfig, synthesizer: SynthesizerConfig, parts: Splits, out: Path, *, start: Path | None
+) -> None:
+    model = create(synthesizer, parts.train, start=start)
     model.fit(parts.train, parts.valid, named_rng(config.seed, "fit"), checkpoint=out / "checkpoint")
     model.save(out / "model")
     if (pictures := out / "checkpoint" / PICTURES).exists():

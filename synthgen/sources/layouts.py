@@ -9,7 +9,7 @@ import pandas as pd
 from synthgen.config import ImageSource
 from synthgen.errors import DataError
 from synthgen.remote import address_of, is_elsewhere, local_copy
-from synthgen.sources.frames import read_frame
+from synthgen.sources.frames import first_bytes, read_frame
 from synthgen.sources.header import require_column
 from synthgen.sources.listed_series import SLICES, names_volumes, volume_files
 from synthgen.splitting import PART_NAMES, standard_parts
@@ -20,7 +20,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".ni
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 # Of an attribute. More are learned from too few images each.
 MOST_LEVELS = 64
-JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+# The last is our own default workspace.
+JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini", "synthgen-workspace"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,20 @@ class Entry:
     group: str | None = None
     attributes: tuple[str, ...] = ()
     volume: str | None = None
+
+
+def source_files(source: ImageSource, split_column: str | None) -> list[tuple[str, Path]]:
+    """The files that decide what the source holds, each with what a message calls it; raises DataError as reading does.
+
+    They are found, not decoded: the archive, the images of the class folders, or the manifest and what it lists.
+    """
+    path = Path(source.path)
+    if path.is_dir():
+        return [(entry.name, entry.path) for entry in folder_entries(path)]
+    if first_bytes(path).startswith(b"PK") or path.suffix in (".npz", ".zip"):
+        return [(path.name, path)]
+    entries = manifest_entries(path, source, split_column)
+    return [(path.name, path), *((entry.name, entry.path) for entry in entries)]
 
 
 def folder_entries(root: Path) -> list[Entry]:
@@ -181,7 +196,8 @@ def _files_of_rows(frame: pd.DataFrame, path: Path, column: str) -> tuple[list[l
     volumes = names_volumes(frame, column)
     names = volume_files(frame, column, path) if volumes else ([text] for text in _texts(frame[column]))
     rows = enumerate(names, start=1)
-    return [[_manifest_file(path, text, row) for text in some] for row, some in rows], volumes
+    inside: set[Path] = set()
+    return [[_manifest_file(path, text, row, inside) for text in some] for row, some in rows], volumes
 
 
 def _attributes(frame: pd.DataFrame, names: Sequence[str], path: Path) -> list[tuple[str, ...]]:
@@ -204,7 +220,8 @@ def _texts(column: pd.Series) -> list[str]:
     return column.astype(str).tolist()
 
 
-def _manifest_file(manifest: Path, text: str, row: int) -> Path:
+def _manifest_file(manifest: Path, text: str, row: int, inside: set[Path]) -> Path:
+    # `inside` grows by the folders that were looked at: following links costs as much as hashing a small file.
     where = f"{manifest.name} row {row}"
     plain = PurePosixPath(text.replace("\\", "/"))
     if plain.is_absolute() or PureWindowsPath(text).is_absolute() or ".." in plain.parts:
@@ -215,5 +232,9 @@ def _manifest_file(manifest: Path, text: str, row: int) -> Path:
         raise DataError(
             f"{where}: there is no such file", where=str(manifest), hint="paths are relative to the manifest"
         )
-    check_inside(file, manifest.parent, where)
+    if file.parent not in inside:
+        check_inside(file.parent, manifest.parent, where)
+        inside.add(file.parent)
+    if file.is_symlink():
+        check_inside(file, manifest.parent, where)
     return file
