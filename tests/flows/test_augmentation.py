@@ -107,7 +107,7 @@ def test_everything_is_tracked(space: Workspace) -> None:
 def test_a_failure_is_tracked_as_a_failure(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
-    def broken(*args: object) -> None:
+    def broken(*args: object, **named: object) -> None:
         raise TrainingError("loss is not a number")
 
     monkeypatch.setattr("synthgen.stages.create", broken)
