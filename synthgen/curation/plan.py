@@ -35,12 +35,18 @@ def planned_counts(plan: PlanConfig, train_counts: Mapping[str, int]) -> dict[st
             counts = dict(plan.per_class)
     wanted = {name: count for name, count in counts.items() if count > 0}
     if not wanted:
-        raise ConfigError(
-            f"plan {plan.kind!r} asks for no synthetic rows: the classes of train are balanced already",
-            where="plan",
-            hint="use plan: {kind: ratio, ratio: 0.5} to add rows of every class",
-        )
+        raise _nothing_wanted(plan)
     return wanted
+
+
+def _nothing_wanted(plan: PlanConfig) -> ConfigError:
+    reason, hint = "", "ask for more"
+    if isinstance(plan, BalancePlan) and plan.share < 1:
+        reason, hint = f": each class of train has {plan.share:.0%} of the largest already", "raise plan.share"
+    elif isinstance(plan, BalancePlan):
+        reason = ": the classes of train are balanced already"
+        hint = "use plan: {kind: ratio, ratio: 0.5} to add rows of every class"
+    return ConfigError(f"plan {plan.kind!r} asks for no synthetic rows{reason}", where="plan", hint=hint)
 
 
 def quotas_of(config: RunConfig, train: Data) -> dict[str, dict[str, int]]:

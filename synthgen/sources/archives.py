@@ -100,7 +100,8 @@ def load_arrays(path: Path) -> tuple[Pixels, list[str], list[str] | None]:
         _refuse_bomb(archive, path, suspect=SUSPECT_ARRAYS)
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name.endswith(("images", "labels"))}
+            held = file.files
+            arrays = {name: file[name] for name in held if name.endswith(("images", "labels"))}
         if any(not isinstance(array, np.ndarray) for array in arrays.values()):
             # numpy hands out the bytes of a member that is no array.
             raise ValueError("no array")
@@ -114,7 +115,7 @@ def load_arrays(path: Path) -> tuple[Pixels, list[str], list[str] | None]:
     found = [prefix for prefix in MEDMNIST_PARTS if f"{prefix}_images" in arrays]
     if not found:
         message = f"{path.name!r} has neither images and labels nor train_images and train_labels"
-        raise DataError(message, where=str(path), hint=f"it has {name_list(arrays)}")
+        raise DataError(message, where=str(path), hint=f"it has {name_list(held)}")
     images = [_images(arrays, f"{prefix}_images", path) for prefix in found]
     labels = [_labels(arrays, f"{prefix}_", path) for prefix in found]
     if len({(image.shape[1:], image.dtype) for image in images}) > 1:

@@ -90,7 +90,10 @@ def _files(folder: Path, root: Path) -> Iterator[Path]:
     items = sorted(item for item in folder.iterdir() if not _is_junk(item))
     inner = [item for item in items if item.is_dir()]
     if inner:
-        hint = f"give the folder whose folders are the classes, for example {folder.name!r}"
+        hint = (
+            "put the files of each class straight into its folder, or give a manifest with path, label and group;"
+            f" if {folder.name!r} is no class, give that folder"
+        )
         raise DataError(
             f"class folder {_relative(folder, root)!r} holds folders, not images", where=str(folder), hint=hint
         )

@@ -37,7 +37,7 @@ def propose(path: Path, *, label: str) -> str:
         DataError: there is no such file, or the data cannot be used whatever the config says.
     """
     if path.is_dir() or first_bytes(path).startswith(b"PK"):
-        return _propose_images(path, ImageSource(kind="images", path=str(path)))
+        return _propose_images(path, ImageSource(kind="images", path=str(path)), Roles())
     frame, problems = read_frame_with_problems(
         path, delimiter=None, encoding=None, max_rows=MAX_ROWS, rng=named_rng(0, "source/rows")
     )
@@ -45,7 +45,13 @@ def propose(path: Path, *, label: str) -> str:
     require_column("label", label, columns, path.name)
     path_column = path_column_of(frame, path)
     if path_column is not None:
-        return _propose_images(path, ImageSource(kind="images", path=str(path), label=label, path_column=path_column))
+        roles = guess_roles(frame.drop(columns=path_column), label)
+        group, part = roles.group, roles.split_column
+        if group and part and frame.groupby(group)[part].nunique().max() > 1:
+            # It would be refused: the same patients stand on two sides.
+            roles.split_column = None
+        source = ImageSource(kind="images", path=str(path), label=label, path_column=path_column, group=roles.group)
+        return _propose_images(path, source, roles)
     return _propose_table(path, frame, label, [problem.message for problem in problems])
 
 
@@ -58,10 +64,7 @@ def _propose_table(path: Path, frame: pd.DataFrame, label: str, found: Sequence[
         table, parts = _read_as(path, frame, label, roles)
     remarks = ["Rows to learn from, to choose by, and to judge on; stratified by label, equal rows on one side."]
     if roles.split_column:
-        remarks = [
-            f"Column {roles.split_column!r} names the split, so that numbers compare with published ones.",
-            "Where it names no valid part, that is cut from train. null: our own split by the shares below.",
-        ]
+        remarks = _given_split(roles.split_column)
     return render(
         Proposal(
             path=path,
@@ -73,6 +76,13 @@ def _propose_table(path: Path, frame: pd.DataFrame, label: str, found: Sequence[
             size=Size.of(table, len(table)),
         )
     )
+
+
+def _given_split(column: str) -> list[str]:
+    return [
+        f"Column {column!r} names the split, so that numbers compare with published ones.",
+        "Where it names no valid part, that is cut from train. null: our own split by the shares below.",
+    ]
 
 
 def _read_as(path: Path, frame: pd.DataFrame, label: str, roles: Roles) -> tuple[Table, Ingested]:
@@ -138,22 +148,24 @@ def _train_counts(data: Table | ImageSet, ingested: Ingested) -> Mapping[str, in
     return {name: round(kept * train.get(name, 0)) for name in data.classes}
 
 
-def _propose_images(path: Path, source: ImageSource) -> str:
-    source, ingested, remarks = _readable(source)
+def _propose_images(path: Path, source: ImageSource, roles: Roles) -> str:
+    source, ingested, remarks = _readable(source, roles.split_column)
     data = ingested.data
     assert isinstance(data, ImageSet)
     sides, noun = data.images.shape[:1:-1], "volumes" if data.is_volumes else "images"
     split = ["Shares of each class to learn from, to choose by, and to judge on; equal images on one side."]
-    if ingested.parts is not None:
+    if roles.split_column:
+        split = _given_split(roles.split_column)
+    elif ingested.parts is not None:
         names = ", ".join(f"{name} {int(np.sum(ingested.parts == name)):,}" for name in np.unique(ingested.parts))
         split = [f"The data bring their own split, which is kept ({names}); valid is cut from train if it has none."]
     return render(
         Proposal(
             path=path,
             content=f"{len(data):,} {noun} of {' x '.join(map(str, sides))} pixels",
-            source=_image_section(source, data, remarks),
+            source=_image_section(source, data, remarks, roles),
             split_remarks=split,
-            split_column=None,
+            split_column=roles.split_column,
             train=_train_counts(data, ingested),
             megabytes=data.images.nbytes / 2**20,
             side=max(sides),
@@ -161,14 +173,15 @@ def _propose_images(path: Path, source: ImageSource) -> str:
     )
 
 
-def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str]) -> list[str]:
+def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str], roles: Roles) -> list[str]:
+    grouped = roles.because([source.group]) if source.group else ["Name that of patients, if there is one."]
     colour = "RGB" if data.images.shape[1] == 3 else "grey"
     return [
         *entry("kind", "images"),
         *entry("path", source.path),
         *entry("label", source.label, class_line(class_counts(data)), "The label column, if this is a manifest."),
         *entry("path_column", source.path_column, "The column of file paths, if this is a manifest."),
-        *entry("group", None, "The column of a manifest whose images (of one patient) stay in one part of the split."),
+        *entry("group", source.group, "The column of a manifest whose images stay in one part of the split.", *grouped),
         *entry("size", source.size, *size_remarks),
         *entry("fit", source.fit, "error: all files must have one size; else resize (stretch), crop or pad."),
         *entry("channels", source.channels, f"The images are {colour}; keep, grey or rgb."),
@@ -184,12 +197,12 @@ def _scan_entries(source: ImageSource) -> list[str]:
     ]
 
 
-def _readable(source: ImageSource) -> tuple[ImageSource, Ingested, list[str]]:
+def _readable(source: ImageSource, split_column: str | None) -> tuple[ImageSource, Ingested, list[str]]:
     """The source with the fit that it needs, what it reads, and what to say about the size."""
     try:
-        return source, read_images(source, split_column=None), ["null: the size that the images have."]
+        return source, read_images(source, split_column=split_column), ["null: the size that the images have."]
     except SizeError as error:
         fitted = source.model_copy(update={"fit": error.fit, "size": error.size})
         done = "scaled and padded" if error.fit == "pad" else "resized"
         remark = f"{error.message}: they are {done} to {error.size} x {error.size}; {MAX_SIDE} at most."
-        return fitted, read_images(fitted, split_column=None), [remark]
+        return fitted, read_images(fitted, split_column=split_column), [remark]

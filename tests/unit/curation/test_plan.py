@@ -39,3 +39,8 @@ def test_an_unknown_class_names_the_nearest() -> None:
 def test_balancing_what_is_balanced_says_so() -> None:
     with pytest.raises(ConfigError, match="balanced already"):
         planned_counts(BalancePlan(), {"a": 5, "b": 5})
+    with pytest.raises(ConfigError, match="50% of the largest already") as refused:
+        planned_counts(BalancePlan(share=0.5), {"a": 53, "b": 27})
+    assert refused.value.hint == "raise plan.share"
+    with pytest.raises(ConfigError, match=r"asks for no synthetic rows$"):
+        planned_counts(PerClassPlan(kind="per_class", per_class={"a": 0}), {"a": 5})

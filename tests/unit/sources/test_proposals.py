@@ -207,6 +207,31 @@ def test_a_csv_of_image_paths_is_a_manifest(tmp_path: Path) -> None:
     assert (config.source.label, config.source.path_column, len(ingested.data)) == ("pet", "file", 20)
 
 
+@pytest.mark.parametrize("has_split", [False, True])
+def test_columns_of_patients_and_parts_of_a_manifest_are_proposed(tmp_path: Path, has_split: bool) -> None:
+    root = write_images(tmp_path, [(8, 8)] * 90)
+    files = sorted(root.rglob("*.png"))
+    rows = pd.DataFrame({"path": [str(file.relative_to(tmp_path)) for file in files]})
+    rows["label"] = [file.parent.name for file in files]
+    rows["patient_id"] = [f"p{number // 3}" for number in range(len(rows))]
+    if has_split:
+        rows["split"] = ["test" if number // 3 % 3 == 0 else "train" for number in range(len(rows))]
+    rows.to_csv(tmp_path / "images.csv", index=False)
+    text, config, ingested = proposed(tmp_path / "images.csv")
+    assert isinstance(config.source, ImageSource)
+    assert (config.source.group, config.split.column) == ("patient_id", "split" if has_split else None)
+    assert "the name of a person or case" in " ".join(text.replace("#", " ").split())
+    parts = split(ingested, config.split, np.random.default_rng(0))
+    train, holdout = (set(part.groups.tolist()) for part in (parts.train, parts.holdout))
+    assert train.isdisjoint(holdout)
+    if has_split:
+        # A split that parts patients is none to propose.
+        rows["split"] = ["test" if number % 3 == 0 else "train" for number in range(len(rows))]
+        rows.to_csv(tmp_path / "images.csv", index=False)
+        _, config, _ = proposed(tmp_path / "images.csv")
+        assert config.split.column is None
+
+
 @pytest.mark.parametrize(
     ("name", "label", "drop", "split_column"),
     [
