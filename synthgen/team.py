@@ -8,6 +8,7 @@ import importlib
 import json
 import logging
 import os
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -139,8 +140,12 @@ ALONE = Team()
 def _in_touch(team: Team) -> Iterator[None]:
     try:
         yield
-    # gloo raises no other error for a connection that is lost.
-    except RuntimeError as error:
+    except BaseException as error:
+        # While the error is held, its frames would hold the group beyond its end (see `joined`).
+        traceback.clear_frames(error.__traceback__)
+        # gloo raises no other error for a connection that is lost.
+        if not isinstance(error, RuntimeError):
+            raise
         logger.debug("lose process error=%s", error)
         message = f"one of the {team.size} processes that train together is gone"
         raise ResourceError(message, hint="the same command goes on from the last checkpoint") from error

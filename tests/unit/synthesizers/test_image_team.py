@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import socket
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +22,7 @@ from synthgen.gan.state import TrainingState, load_checkpoint, save_checkpoint
 from synthgen.gan.steps import discriminator_step
 from synthgen.synthesizers.image_assisting import assist, call_for_help, require_shares
 from synthgen.team import ALONE, Team, joined
+from tests.unit.synthesizers.two_processes import require_parted, run_both
 
 CPU = torch.device("cpu")
 STEPS, TICKS = 15, 5
@@ -139,23 +138,15 @@ def _main(folder):
         if not team.leads:
             # As one that was killed: nobody is told.
             os._exit(0)
+    # The error in hand must not hold the connection.
+    require_parted()
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What both processes said after all trainings, which one team does one after the other."""
     folder = tmp_path_factory.mktemp("team")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen([sys.executable, __file__, str(folder)], env={**shared, "RANK": rank}, stderr=subprocess.PIPE)
-        for rank in "01"
-    ]
-    for process in started:
-        _, said = process.communicate(timeout=250)
-        assert process.returncode == 0, said.decode()
+    run_both("tests.unit.synthesizers.test_image_team", str(folder))
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in "01"]
 
 

@@ -5,8 +5,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from multiprocessing.process import BaseProcess
@@ -20,6 +18,7 @@ from synthgen.config import CtganConfig
 from synthgen.synthesizers.codes import CodeRows, Layout
 from synthgen.synthesizers.ctgan.model import Ctgan
 from synthgen.team import Team
+from tests.unit.synthesizers.two_processes import free_port, require_parted, run_both
 
 ROWS = 600
 
@@ -57,34 +56,16 @@ def _main(out: str, steps: str, head: str, checkpoint: str) -> None:
             trained(Path(out).with_suffix(".again"), int(steps), head == "head", Path(f"{checkpoint}-again"))
     else:
         help_out()
-    # Threads of the connection that live on are torn down with the interpreter, which now and then aborts it.
-    assert not (left := gloo_threads()), left
-
-
-def gloo_threads() -> list[str]:
-    names = [comm.read_text().strip() for comm in Path("/proc/self/task").glob("*/comm")]
-    return [name for name in names if "gloo" in name]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    require_parted()
 
 
 def by_two(tmp_path: Path, steps: int, head: bool) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    port = str(free_port())
-    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    words = [str(tmp_path / "two"), str(steps), "head" if head else "moments", str(tmp_path / "checkpoint")]
-    started = [
-        subprocess.Popen([sys.executable, __file__, *words], env={**shared, "RANK": rank}, stderr=subprocess.PIPE)
-        for rank in "01"
-    ]
-    for process in started:
-        _, said = process.communicate(timeout=250)
-        assert process.returncode == 0, said.decode()
+    run_both(
+        "tests.unit.synthesizers.test_team",
+        *(str(tmp_path / "two"), str(steps), "head" if head else "moments", str(tmp_path / "checkpoint")),
+    )
     found = load_file(tmp_path / "two")
     again = load_file(tmp_path / "two.again")
     assert all(torch.equal(found[name], again[name]) for name in found)
