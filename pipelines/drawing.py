@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthgen.datasets import Labels
+from synthgen.datasets import ImageSet, Labels
 from synthgen.errors import UsageError
 from synthgen.exporters import write_sample
 from synthgen.files import read_json, sha256_path
@@ -33,8 +33,13 @@ class Request:
     seed: int
 
 
-def draw(workspace: Workspace, model: str, request: Request, *, target: Path, spread: Spread = in_turn) -> int:
-    """Write rows drawn from the model to `target`, with the run and model that they come from; how many.
+def draw(
+    workspace: Workspace, model: str, request: Request, *, target: Path, spread: Spread = in_turn
+) -> tuple[int, str]:
+    """Write rows drawn from the model to `target`, with the run and model that they come from.
+
+    Returns:
+        How many, and of what: "rows" or "images".
 
     Raises:
         ConfigError: the format cannot hold the images.
@@ -63,7 +68,7 @@ def draw(workspace: Workspace, model: str, request: Request, *, target: Path, sp
         with whole_model(folder):
             data = drawn(folder, wanted, rng, scratch=Path(scratch), spread=spread)
         write_sample(target, data, facts=_facts(folder, version, request.seed))
-    return count
+    return count, "images" if isinstance(data, ImageSet) else "rows"
 
 
 def _values(where: Sequence[str]) -> dict[str, object]:

@@ -57,13 +57,14 @@ class BarHandler(_StageHandler):
 
     def show_tick(self, tick: Tick) -> None:
         numbers = " ".join(f"{name} {value:.3g}" for name, value in list(tick.numbers.items())[:3])
-        text = f"{tick.done:,} {tick.unit}s · {_pace(tick)} · {tick.seconds_left:,.0f} s left · {numbers}"
+        text = " · ".join(filter(None, [tick.step, *_stand(tick), numbers]))
         self._progress.update(self._task(tick.stage), completed=tick.share, total=1.0, detail=text)
 
     def show_stage(self, stage: str, state: str, step: str) -> None:
         task = self._task(stage)
         if state == "running":
-            self._progress.update(task, detail=step)
+            # Ticks of the step before were of that step alone.
+            self._progress.update(task, completed=0.0, detail=step)
         else:
             self._progress.update(task, completed=1.0, total=1.0, detail="reused" if state == "reused" else "")
             self._progress.stop_task(task)
@@ -87,8 +88,7 @@ class LineHandler(_StageHandler):
 
     def show_tick(self, tick: Tick) -> None:
         if self._is_due():
-            pace = f"{tick.done:,} {tick.unit}s, {_pace(tick)}, {tick.seconds_left:,.0f} s left"
-            self._print(f"{tick.stage:>9} {tick.share:4.0%} {pace}")
+            self._print(f"{tick.stage:>9} {tick.share:4.0%} {', '.join(filter(None, [tick.step, *_stand(tick)]))}")
 
     def show_stage(self, stage: str, state: str, step: str) -> None:
         if not step:
@@ -109,8 +109,11 @@ class LineHandler(_StageHandler):
         print(inert(line), file=sys.stderr, flush=True)
 
 
-def _pace(tick: Tick) -> str:
-    return f"{tick.rate:,.0f}/s" if tick.rate >= 1 else f"{60 * tick.rate:.1f}/min"
+def _stand(tick: Tick) -> list[str]:
+    """How much is done, how fast, how long it takes."""
+    done = f"{tick.done:,}" if tick.total is None else f"{tick.done:,} of {tick.total:,}"
+    pace = f"{tick.rate:,.0f}/s" if tick.rate >= 1 else f"{60 * tick.rate:.1f}/min"
+    return [f"{done} {tick.unit}s", pace, f"{tick.seconds_left:,.0f} s left"]
 
 
 @contextmanager

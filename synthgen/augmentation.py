@@ -126,9 +126,8 @@ def run_augmentation(
     with run_log(run):
         going.call(tracking.start, config, run, workspace, dict(links or {}))
         try:
-            artifacts = _build(config, workspace, run, going.call, spread)
-            reused = [name for name, ref in artifacts.items() if ref.reused and name not in fresh]
-            run.update(reused_stages=reused)
+            artifacts = _build(config, workspace, run, going.call, spread, fresh)
+            run.update(reused_stages=[name for name, ref in artifacts.items() if ref.reused])
             return _concluded(going, artifacts, started)
         except BaseException as error:
             tracking.fail(run, workspace, going.mlflow_run_id, error)
@@ -264,7 +263,9 @@ def _origin(config: RunConfig, workspace: Workspace) -> Mapping[str, str]:
     return {f"{name}_sha256": sha256 for name, sha256 in inputs.items()}
 
 
-def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller, spread: Spread) -> dict[str, Ref]:
+def _build(
+    config: RunConfig, workspace: Workspace, run: Run, call: StageCaller, spread: Spread, fresh: Collection[str]
+) -> dict[str, Ref]:
     data = call(stages.ingest, config, workspace)
     splits = call(stages.split_data, config, workspace, data)
     _record_real(run, data, splits)
@@ -282,7 +283,7 @@ def _build(config: RunConfig, workspace: Workspace, run: Run, call: StageCaller,
     is_compared = classical.has_control(config.modality, config.evaluation.profile)
     control = call(classical.cart_control, config, workspace, splits, synthetic) if is_compared else None
     refs = (data, splits, drift, canaries, model, candidates, synthetic, evaluation, control)
-    built = {ref.stage: ref for ref in refs if ref is not None}
+    built = {ref.stage: replace(ref, reused=ref.reused and ref.stage not in fresh) for ref in refs if ref is not None}
     run.update(
         stages={name: {"key": ref.key, "reused": ref.reused, "seconds": ref.seconds} for name, ref in built.items()}
     )

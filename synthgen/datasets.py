@@ -168,6 +168,13 @@ class ImageSet:
         """Whether each image has a depth."""
         return self.images.ndim == 5
 
+    @property
+    def file_format(self) -> str:
+        """What they are emitted as unless asked otherwise: scans as they came, volumes as npz, images as PNG files."""
+        if self.scan is not None:
+            return self.scan.format
+        return "npz" if self.is_volumes else "folder"
+
     @cached_property
     def labels(self) -> Labels:
         """str [n]: the class name of each image."""

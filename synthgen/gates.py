@@ -251,6 +251,6 @@ def _what_would_decide(above: float, below: float, room: float, n: int) -> str:
     # Half-widths shrink with the root of the number of rows.
     width = above if room >= 0 else below
     if abs(room) * _MOST_DECIDING_FACTOR <= width:
-        return f"too close to the limit to be decided by more rows (now {n:,})"
+        return f"too close to the limit to be decided by more examples (now {n:,})"
     needed = math.ceil(n * (width / abs(room)) ** 2)
-    return f"about {needed:,} rows like these would decide (now {n:,})"
+    return f"about {needed:,} examples like these would decide (now {n:,})"

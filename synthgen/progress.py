@@ -1,10 +1,20 @@
 """Progress of long work, reported as log records that carry a `Tick`."""
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_EVERY_S = 1.0
+# Stage and step of the work that `counted` counts.
+_WITHIN: ContextVar[tuple[str, str] | None] = ContextVar("within", default=None)
 
 
 @dataclass(frozen=True)
@@ -17,6 +27,7 @@ class Tick:
         rate: units per second since the last tick.
         seconds_left: estimated time to the end of the budget.
         numbers: losses and monitors at this tick.
+        step: of the stage, such as a metric; then the other fields speak of this step alone.
     """
 
     stage: str
@@ -27,6 +38,7 @@ class Tick:
     rate: float
     seconds_left: float
     numbers: Mapping[str, float] = field(default_factory=dict)
+    step: str = ""
 
 
 def report(tick: Tick) -> None:
@@ -37,3 +49,25 @@ def report(tick: Tick) -> None:
         tick.stage, tick.unit, tick.done, tick.share, tick.rate, tick.seconds_left, numbers,
         extra={"tick": tick},
     )  # fmt: skip
+
+
+@contextmanager
+def within(stage: str, step: str) -> Iterator[None]:
+    """Say that this step of the stage begins; what is `counted` inside the block is counted for it."""
+    logger.info("%s step=%s", stage, step, extra={"stage": stage, "state": "running", "step": step})
+    before = _WITHIN.set((stage, step))
+    try:
+        yield
+    finally:
+        _WITHIN.reset(before)
+
+
+def counted(results: Iterable[T], unit: str, total: int) -> Iterator[T]:
+    """The results as they come, with a tick after one, a second apart; none outside of `within`."""
+    of = _WITHIN.get()
+    started = told = time.monotonic()
+    for done, result in enumerate(results, start=1):
+        if of is not None and (now := time.monotonic()) >= told + _EVERY_S:
+            told, rate = now, done / (now - started)
+            report(Tick(of[0], unit, done, total, done / total, rate, (total - done) / rate, step=of[1]))
+        yield result

@@ -19,7 +19,7 @@ from synthgen.config import EVALUATION_SIZES, Profile
 from synthgen.datasets import Data, Labels, Splits, concat, load_data
 from synthgen.findings import Finding, NotMeasured
 from synthgen.metrics import Evaluation, Modality, measure, measured, metrics_of, together
-from synthgen.progress import Tick, report
+from synthgen.progress import Tick, report, within
 from synthgen.synthesizers import (
     ConditionalSynthesizer,
     JudgingSynthesizer,
@@ -92,7 +92,8 @@ def drawn(model: Path, wanted: Wanted, rng: np.random.Generator, *, scratch: Pat
     """
     synthesizer = load_synthesizer(model)
     if wanted.rows <= BLOCK_ROWS or draws_as_a_whole(synthesizer):
-        return wanted.draw(synthesizer, rng)
+        with within("sample", "draw"):
+            return wanted.draw(synthesizer, rng)
     blocks = _blocks(model, wanted, rng, scratch)
     started, parts = time.monotonic(), []
     for folder in spread(draw_block, blocks):

@@ -23,6 +23,7 @@ from synthgen.findings import Finding, NotMeasured
 from synthgen.gates import rules_of
 from synthgen.metrics import Modality
 from synthgen.notifying import notify, reason_of
+from synthgen.progress import within
 from synthgen.remote import is_address, require_address
 from synthgen.runs import Run
 from synthgen.shards import Compared, Spread, Wanted, drawn, in_turn, measured_apart
@@ -217,7 +218,8 @@ def curate_candidates(
             for name in quotas_of(config, parts.train):
                 load_data(candidates.directory / name).save(out / name)
         if isinstance(config.plan, AutoPlan):
-            record.ratio = keep_best_share(parts, out / "synthetic", named_rng(config.seed, "curate"))
+            with within("curate", "the share that helps"):
+                record.ratio = keep_best_share(parts, out / "synthetic", named_rng(config.seed, "curate"))
         write_json(out / "curation.json", asdict(record))
 
     return workspace.build("curate", {"candidates": candidates, "curation": config.curation.model_dump()}, write)
@@ -230,8 +232,9 @@ def _curate(
     learnt = _learnt(config, splits, canaries)
     screen = Screen.open(learnt)
     if config.is_curated:
-        screen = Screen.of(learnt.train, learnt.valid, config.curation)
-        screen = screen.looking(config.curation, named_rng(config.seed, "looks"))
+        with within("curate", "what real ones look like"):
+            screen = Screen.of(learnt.train, learnt.valid, config.curation)
+            screen = screen.looking(config.curation, named_rng(config.seed, "looks"))
     watch = Watch(None if canaries is None else Canaries.load(canaries.directory))
     synthesizer, rng = load_synthesizer(model.directory / "model"), named_rng(config.seed, "curate")
     draw = watch.over(_drawing(synthesizer))
@@ -240,7 +243,8 @@ def _curate(
     for name, quota in quotas_of(config, load_data(splits.directory / "train")).items():
         drawn = watch.without_copies(load_data(candidates.directory / name))
         groups = Groups.of(synthesizer, learnt.train, drawn)
-        chosen, records[name] = curate(drawn, quota, draw, screen, curation, rng, groups)
+        with within("curate", f"choose {name}"):
+            chosen, records[name] = curate(drawn, quota, draw, screen, curation, rng, groups)
         chosen.save(out / name)
     if watch.canaries is not None:
         watch.canaries.save(out / "canaries")

@@ -43,11 +43,11 @@ def sample(  # noqa: PLR0913 - options of a command
         local_output(output, is_new=True) as target,
         spreading(on.chosen() if on else None) as spread,
     ):
-        written = draw(workspace_at(workspace), model, request, target=target, spread=spread)
+        written, unit = draw(workspace_at(workspace), model, request, target=target, spread=spread)
     if json_:
         print(json.dumps({"written": str(shown(output)), "rows": written}))
     else:
-        out.print(f"wrote {written:,} rows to {shown(output)}", highlight=False, soft_wrap=True)
+        out.print(f"wrote {written:,} {unit} to {shown(output)}", highlight=False, soft_wrap=True)
     return 0
 
 

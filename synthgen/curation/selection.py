@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from synthgen.curation.looks import Looks
 from synthgen.datasets import Data, ImageSet, Keys, Labels, Splits, Table, class_counts, class_rows, concat
 from synthgen.errors import TrainingError
 from synthgen.metrics.privacy.near_copies import Bar
+from synthgen.progress import within
 
 Draw = Callable[[Labels, np.random.Generator], Data]
 Mask = npt.NDArray[np.bool_]
@@ -178,7 +180,8 @@ def curate(
     for _ in range(MAX_ROUNDS):
         if not (missing := _missing(sifted.pool, quota)):
             break
-        sifted.add(draw(_labels_for({name: count + count // 4 + 4 for name, count in missing.items()}), rng))
+        labels = _labels_for({name: count + count // 4 + 4 for name, count in missing.items()})
+        sifted.add(partial(draw, labels, rng))
     pool, record = _filled(sifted, quota), sifted.record
     return _choose(pool, quota, screen, config, record, rng), record
 
@@ -199,10 +202,11 @@ class _Sifted:
         fresh, odd, spare = _screened(candidates, screen, record)
         return cls(screen, record, _lawful(fresh, screen), odd, spare)
 
-    def add(self, drawn: Data) -> None:
+    def add(self, draw: Callable[[], Data]) -> None:
         """A round more."""
         self.record.rounds += 1
-        fresh, odd, spare = _screened(drawn, self.screen, self.record)
+        with within("curate", f"draw again, round {self.record.rounds}"):
+            fresh, odd, spare = _screened(draw(), self.screen, self.record)
         self.pool = _lawful(concat([self.pool, fresh]), self.screen)
         self.odd, self.spare = concat([self.odd, odd]), concat([self.spare, spare])
 
@@ -212,7 +216,7 @@ class _Sifted:
             lacking = np.flatnonzero(groups.beyond(wanted, self.pool))
             if not len(lacking):
                 break
-            self.add(groups.again(wanted.take(lacking), rng))
+            self.add(partial(groups.again, wanted.take(lacking), rng))
         self.pool = self.pool.take(np.argsort(groups.beyond(self.pool, wanted), kind="stable"))
 
 

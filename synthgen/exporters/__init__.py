@@ -151,7 +151,7 @@ def chosen_formats(formats: Sequence[str], data: Data) -> list[str]:
             raise ConfigError(unknown_name(f"export format for {modality}", name, allowed), where="export.formats")
     if not isinstance(data, ImageSet):
         return list(formats) or allowed[:1]
-    chosen = list(formats) or [_own_format(data)]
+    chosen = list(formats) or [data.file_format]
     for name in chosen:
         lack = EXPORTERS[name].lacks(data)
         if lack is not None:
@@ -163,12 +163,6 @@ def chosen_formats(formats: Sequence[str], data: Data) -> list[str]:
         message = f"export.formats names {name_list(indexed)}, one of which is allowed: each writes index.parquet"
         raise ConfigError(message, where="export.formats", hint="npz may stand beside it")
     return chosen
-
-
-def _own_format(images: ImageSet) -> str:
-    if images.scan is not None:
-        return images.scan.format
-    return "npz" if images.is_volumes else "folder"
 
 
 def _modality(data: Data) -> Modality:

@@ -1,6 +1,5 @@
 """The metrics. To add one: write a function `Evaluation -> Finding` in the folder of its question, then a line here."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +37,7 @@ from synthgen.metrics.privacy.near_copies import near_copies
 from synthgen.metrics.privacy.singling_out import singling_out
 from synthgen.metrics.utility import augmentation, images
 from synthgen.metrics.utility.tstr import tstr_gap
+from synthgen.progress import within
 
 __all__ = [
     "METRICS",
@@ -51,8 +51,6 @@ __all__ = [
     "metrics_of",
     "together",
 ]
-
-logger = logging.getLogger(__name__)
 
 Modality = Literal["table", "images"]
 
@@ -182,9 +180,9 @@ def measured(
 ) -> Finding | NotMeasured:
     """The metric of that name: a finding, or why there is none."""
     metric = METRICS[modality][name]
-    logger.info("measure metric=%s", name, extra={"stage": stage, "state": "running", "step": name})
     try:
-        return metric.function(evaluation)
+        with within(stage, name):
+            return metric.function(evaluation)
     except NotMeasurable as reason:
         return NotMeasured(name, metric.family, str(reason), not isinstance(reason, NotApplicable))
 

@@ -11,6 +11,7 @@ import xgboost
 
 from synthgen.datasets import Index
 from synthgen.metrics.table_features import FeatureKind
+from synthgen.progress import counted
 from synthgen.stats import FloatArray
 
 T = TypeVar("T")
@@ -141,4 +142,4 @@ class Scale:
 def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
     """Results of the jobs in their order; xgboost leaves the interpreter lock while it works."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return [future.result() for future in [pool.submit(job) for job in jobs]]
+        return list(counted(pool.map(lambda job: job(), jobs), "classifier", len(jobs)))

@@ -16,6 +16,7 @@ from torch import nn
 from synthgen.datasets import ImageSet
 from synthgen.device import best_device
 from synthgen.metrics.image_augmentation import classic_augmentation
+from synthgen.progress import counted
 
 T = TypeVar("T")
 
@@ -184,7 +185,8 @@ def in_parallel(trainings: Sequence[Callable[[], T]]) -> list[T]:
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, len(trainings))) as pool:
-            return list(pool.map(lambda training: training(), trainings))
+            results = pool.map(lambda training: training(), trainings)
+            return list(counted(results, "classifier", len(trainings)))
     finally:
         torch.set_num_threads(threads)
 

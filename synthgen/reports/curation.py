@@ -1,8 +1,10 @@
-"""What curation drew and dropped of each class, in the words of a reader."""
+"""What curation drew and dropped of each class, and how much of it was added, in the words of a reader."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from synthgen.reports.words import shown_number
 
 # Shares of what was drawn; an image can be dropped for more than one of them.
 _DROPPED = {
@@ -37,6 +39,43 @@ def curation_rows(curation: Mapping[str, Any]) -> list[ClassCuration]:
         cells = [_cell(key, counts, drawn, name in unknown) for key in _DROPPED | _KEPT if _happened(curation, key)]
         rows.append(ClassCuration(name, drawn, tuple(cells)))
     return rows
+
+
+@dataclass(frozen=True)
+class ShareTried:
+    """A share of the plan that was tried, what it gained on valid, and whether it was taken."""
+
+    share: str
+    gain: str
+    interval: str
+    roc_auc: str
+    taken: bool
+
+
+@dataclass(frozen=True)
+class SharesTried:
+    """What `plan: {kind: auto}` tried, and why it took the share that it took, or none."""
+
+    reason: str
+    shares: Sequence[ShareTried]
+
+
+def shares_tried(curation: Mapping[str, Any]) -> SharesTried | None:
+    """None for plans that say themselves how much is added."""
+    ratio = curation.get("ratio")
+    if not ratio:
+        return None
+    shares = [
+        ShareTried(
+            share=f"{float(share):.0%}",
+            gain=shown_number(gain["value"], "points"),
+            interval=f"{shown_number(gain['low'], 'points')} to {shown_number(gain['high'], 'points')}",
+            roc_auc=shown_number(gain.get("roc_auc"), "points"),
+            taken=float(share) == ratio["share"],
+        )
+        for share, gain in ratio["gains"].items()
+    ]
+    return SharesTried(ratio["reason"], shares)
 
 
 def _happened(curation: Mapping[str, Any], key: str) -> bool:

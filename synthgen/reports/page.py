@@ -10,7 +10,7 @@ from synthgen.reports import fairness, fidelity, glossary, measures, provenance,
 from synthgen.reports.choice import arm_rows
 from synthgen.reports.classical import control_table
 from synthgen.reports.columns import RARE_ROWS, ColumnFit, Sides, column_fits, pair_fits, sides_of
-from synthgen.reports.curation import curation_columns, curation_rows
+from synthgen.reports.curation import curation_columns, curation_rows, shares_tried
 from synthgen.reports.disclosure import FEWEST, shared_report
 from synthgen.reports.gate_rows import gate_rows
 from synthgen.reports.headline import headline
@@ -129,9 +129,10 @@ def _origin(report: Report, material: Material, *, shared: bool) -> dict[str, ob
         "curation": {
             key: item
             for key, item in material.curation.items()
-            if key != "per_class" and not (shared and ("_per_" in key or "classes" in key))
+            if key not in ("per_class", "ratio") and not (shared and ("_per_" in key or "classes" in key))
         },
         "curation_columns": curation_columns(material.curation),
+        "shares_tried": shares_tried(material.curation),
         "curation_classes": [] if shared else curation_rows(material.curation),
         "candidates": arm_rows(material.choice),
         "training": training.training_drawings(material.history),

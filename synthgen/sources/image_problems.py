@@ -24,6 +24,14 @@ class SizeError(DataError):
         self.size, self.fit = size, fit
 
 
+class IntensityError(DataError):
+    """Numbers that no image of 8 or 16 bits holds; `source.intensity: stretch` brings each file to 16 bits."""
+
+    def __init__(self, message: str) -> None:
+        hint = "set source.intensity: stretch to bring each file to 16 bits"
+        super().__init__(message, where="source.intensity", hint=hint)
+
+
 def suggested_size(shapes: Sequence[Sequence[int]]) -> int:
     """A side that most of the images [h, w], [1, h, w] or volumes [d, h, w] reach."""
     side = float(np.median([min(shape[1:] if shape[0] == 1 else shape) for shape in shapes]))

@@ -18,7 +18,7 @@ from synthgen.findings import Problem
 from synthgen.scans import REVERSED, Scan, Stored, Unsigned
 from synthgen.sources.common_grid import are_alike, common_grid
 from synthgen.sources.dicom import SliceHeader, if_usable, read_slice, read_slice_header
-from synthgen.sources.image_problems import SizeError, suggested_size
+from synthgen.sources.image_problems import IntensityError, SizeError, suggested_size
 from synthgen.sources.layouts import Entry
 from synthgen.sources.listed_series import refuse_single_slices
 from synthgen.sources.nifti import nifti_grid, read_nifti
@@ -254,8 +254,7 @@ def _unsigned(images: Sequence[Stored], scan: Scan, name: str) -> tuple[Unsigned
     low, high = min(int(image.min()) for image in images), max(int(image.max()) for image in images)
     if ("uint8" in kinds and len(kinds) > 1) or (low < 0 and high > 32_767):
         message = f"the images of {name!r} differ: numbers of type {name_list(sorted(kinds))} from {low:,} to {high:,}"
-        hint = "set source.intensity: stretch to bring each file to 16 bits"
-        raise DataError(message, where="source.intensity", hint=hint)
+        raise IntensityError(message)
     if kinds == {"uint8"}:
         return np.stack(images).astype(np.uint8, copy=False), scan
     # A power of two: sets of one kind get one offset, whatever their lowest voxel.

@@ -12,6 +12,14 @@ from synthgen.estimates import Size, estimate
 
 # A verdict on images needs so many synthetic ones of a class.
 IMAGES_PER_CLASS = 200
+# The format that an empty `export.formats` means, and another.
+_FORMATS: Mapping[str, str] = {
+    "parquet": "parquet; csv is possible, too",
+    "folder": "a folder of PNG files; npz is possible, too",
+    "npz": "an npz in MedMNIST's layout; nifti is possible, too",
+    "dicom": "DICOM, as they came; npz is possible, too",
+    "nifti": "NIfTI, as they came; npz is possible, too",
+}
 # Classes whose sizes differ by less than this need no balancing.
 EVEN = 1.2
 FRAMEWORK_GB = 1.5
@@ -29,6 +37,7 @@ class Proposal:
         train: rows of each class in the training part.
         size: of a table.
         megabytes, side: of images in memory, and pixels of their longer side.
+        export_format: what the dataset is emitted as unless the config says otherwise.
     """
 
     path: Path
@@ -40,12 +49,17 @@ class Proposal:
     size: Size | None = None
     megabytes: float = 0.0
     side: int | None = None
+    export_format: str = "parquet"
 
     @property
     def name(self) -> str:
         """Name of the run: the file's, in characters that a folder may have."""
         plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in self.path.stem)
         return plain.strip("-")[:64] or "run"
+
+    @property
+    def unit(self) -> str:
+        return "rows" if self.side is None else "images"
 
     @property
     def budget_minutes(self) -> int:
@@ -90,9 +104,9 @@ def _head(proposal: Proposal) -> list[str]:
         f"# Check it:  synthgen check {proposal.name}.yaml      Run it:  synthgen run {proposal.name}.yaml",
         *(line.removeprefix("  ") for line in comment(f"Expect {_expectation(proposal)}.")),
         f"name: {scalar(proposal.name)}",
-        "# The same seed gives the same split, the same model and the same rows.",
+        f"# The same seed gives the same split, the same model and the same {proposal.unit}.",
         "seed: 0",
-        "# augment: feed a classifier inside the house; share: give synthetic rows away, if the privacy gates allow.",
+        "# augment: feed a classifier inside the house; share: give synthetic data away, if the privacy gates allow.",
         "purpose: augment",
     ]
 
@@ -123,7 +137,7 @@ def _training(proposal: Proposal) -> list[str]:
         f"  # {remark}",
         "  # Baselines: copies, marginals.",
         "  kind: auto",
-        "  # More minutes make better rows; twice as many is worth a try when fidelity is INCONCLUSIVE.",
+        f"  # More minutes make better {proposal.unit}; twice as many is worth a try when fidelity is INCONCLUSIVE.",
         f"  budget_minutes: {proposal.budget_minutes}",
         "  # null: only the minutes count.",
         "  budget_steps: null",
@@ -150,11 +164,11 @@ def _plan_lines(proposal: Proposal) -> list[str]:
     share, made, total = _balance_share(proposal.train), _planned_rows(proposal), sum(proposal.train.values())
     if share is not None:
         goal = (
-            "as many rows as the largest"
+            f"as many {proposal.unit} as the largest"
             if share == 1
-            else "a quarter of the largest; more would rest on too few real rows"
+            else f"a quarter of the largest; more would rest on too few real {proposal.unit}"
         )
-        remark = f"Every class up to {goal}: about {made:,} synthetic beside {total:,} real training rows."
+        remark = f"Every class up to {goal}: about {made:,} synthetic beside {total:,} real training {proposal.unit}."
         return ["plan:", *comment(remark), "  kind: balance", f"  share: {share}"]
     if proposal.side is None:
         remark = f"The classes are even, so all of them grow by half: about {made:,} synthetic rows."
@@ -164,9 +178,6 @@ def _plan_lines(proposal: Proposal) -> list[str]:
 
 
 def _rest(proposal: Proposal) -> list[str]:
-    formats = (
-        "parquet; csv is possible, too" if proposal.side is None else "a folder of PNG files; npz is possible, too"
-    )
     return [
         "curation:",
         "  # Whether candidates may be weighted until their statistics match the training rows; the valid rows decide.",
@@ -178,14 +189,15 @@ def _rest(proposal: Proposal) -> list[str]:
         "  outliers: drop",
         "",
         "evaluation:",
-        "  # quick: minutes; full: more rows and seeds, narrower intervals; release: before data leave the house.",
+        f"  # quick: minutes; full: more {proposal.unit} and seeds, narrower intervals;"
+        " release: before data leave the house.",
         "  profile: quick",
         "",
         "# Empty: the default gates. Replace one by, for example: - {metric: c2st_auc, at_most: 0.8, required: true}",
         "gates: []",
         "",
         "export:",
-        f"  # Empty: {formats}.",
+        f"  # Empty: {_FORMATS[proposal.export_format]}.",
         "  formats: []",
         "  # omit: synthetic rows have no id; regenerate: new ones in the format of the real ones.",
         "  ids: omit",

@@ -9,12 +9,12 @@ import pandas as pd
 
 from synthgen.config import ImageSource, TableSource
 from synthgen.datasets import ImageSet, Ingested, Schema, Table, class_counts
-from synthgen.errors import name_list
+from synthgen.errors import DataError, name_list
 from synthgen.estimates import Size
 from synthgen.sources.constraint_proposals import propose_constraints
 from synthgen.sources.frames import first_bytes, read_frame_with_problems
 from synthgen.sources.header import require_column
-from synthgen.sources.image_problems import MAX_SIDE, SizeError
+from synthgen.sources.image_problems import MAX_SIDE, IntensityError, SizeError
 from synthgen.sources.images import read_images
 from synthgen.sources.layouts import path_column_of
 from synthgen.sources.proposal_text import Proposal, class_line, comment, entry, render, scalar
@@ -24,6 +24,11 @@ from synthgen.sources.tables import ingest_frame
 from synthgen.stats import named_rng
 
 TRAIN_SHARE = 0.6
+# Above the key; what each value of it needs said.
+_INTENSITY: Mapping[str, str] = {
+    "keep": "keep the numbers, or stretch those of each file over 16 bits.",
+    "stretch": "The numbers are no whole ones of 8 or 16 bits: those of each file are stretched over 16 bits.",
+}
 MAX_ROWS: int = TableSource.model_fields["max_rows"].default
 
 
@@ -169,6 +174,7 @@ def _propose_images(path: Path, source: ImageSource, roles: Roles) -> str:
             train=_train_counts(data, ingested),
             megabytes=data.images.nbytes / 2**20,
             side=max(sides),
+            export_format=data.file_format,
         )
     )
 
@@ -193,16 +199,23 @@ def _image_section(source: ImageSource, data: ImageSet, size_remarks: list[str],
 def _scan_entries(source: ImageSource) -> list[str]:
     return [
         *entry("series", source.series, "What the slices of a DICOM series become: slices (images), or one volume."),
-        *entry("intensity", source.intensity, "keep the numbers, or stretch those of each file over 16 bits."),
+        *entry("intensity", source.intensity, _INTENSITY[source.intensity]),
     ]
 
 
 def _readable(source: ImageSource, split_column: str | None) -> tuple[ImageSource, Ingested, list[str]]:
-    """The source with the fit that it needs, what it reads, and what to say about the size."""
-    try:
-        return source, read_images(source, split_column=split_column), ["null: the size that the images have."]
-    except SizeError as error:
-        fitted = source.model_copy(update={"fit": error.fit, "size": error.size})
-        done = "scaled and padded" if error.fit == "pad" else "resized"
-        remark = f"{error.message}: they are {done} to {error.size} x {error.size}; {MAX_SIDE} at most."
-        return fitted, read_images(fitted, split_column=split_column), [remark]
+    """The source with the fit and the intensity that it needs, what it reads, and what to say about the size."""
+    remark = "null: the size that the images have."
+    while True:
+        try:
+            return source, read_images(source, split_column=split_column), [remark]
+        except SizeError as error:
+            if source.fit == error.fit:
+                raise
+            source = source.model_copy(update={"fit": error.fit, "size": error.size})
+            done = "scaled and padded" if error.fit == "pad" else "resized"
+            remark = f"{error.message}: they are {done} to {error.size} x {error.size}; {MAX_SIDE} at most."
+        except DataError as error:
+            if source.intensity == "stretch" or not all(isinstance(one, IntensityError) for one in error.problems):
+                raise
+            source = source.model_copy(update={"intensity": "stretch"})

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from synthgen.errors import DataError
 from synthgen.scans import REVERSED, Axes, Stored
+from synthgen.sources.image_problems import IntensityError
 
 ScanFormat = Literal["dicom", "nifti"]
 Numbers = npt.NDArray[np.generic]
@@ -99,13 +100,10 @@ def whole_numbers(values: Numbers, name: str) -> Stored:
         return values  # type: ignore[return-value]  # mypy does not follow the comparison
     numbers = _finite(values, name)
     low, high = float(numbers.min()), float(numbers.max())
-    hint = "set source.intensity: stretch to bring each file to 16 bits"
     if numbers.dtype.kind == "f" and not np.array_equal(numbers, np.rint(numbers)):
-        message = f"image {name!r} holds fractions; whole numbers of 8 or 16 bits are allowed"
-        raise DataError(message, where="source.intensity", hint=hint)
+        raise IntensityError(f"image {name!r} holds fractions; whole numbers of 8 or 16 bits are allowed")
     if low < -32_768 or high > (65_535 if low >= 0 else 32_767):
-        message = f"image {name!r} has numbers of more than 16 bits"
-        raise DataError(message, where="source.intensity", hint=hint)
+        raise IntensityError(f"image {name!r} has numbers of more than 16 bits")
     return numbers.astype(np.int16) if low < 0 else numbers.astype(np.uint16)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from synthgen.datasets import ImageSet, Index, Labels
 from synthgen.device import best_device
 from synthgen.errors import ModelError, unknown_name
 from synthgen.gan.spec import NetworkSpec
+from synthgen.progress import counted
 from synthgen.synthesizers.image_files import Facts
 
 _AT_ONCE = 256
@@ -93,14 +95,18 @@ def drawn(decoder: Decoder, codes: Index, facts: Facts, rng: np.random.Generator
     source = torch.Generator().manual_seed(int(rng.integers(2**63)))
     images = np.empty((len(codes), spec.channels, *spec.size), dtype=facts.dtype)
     low, high = facts.pixel_range
-    for start in range(0, len(codes), _AT_ONCE):
+
+    def block(start: int) -> npt.NDArray[np.int32]:
         batch = torch.from_numpy(codes[start : start + _AT_ONCE])
         latent = torch.randn(len(batch), decoder.latent, generator=source)
         pairs = zip(*(torch.split(part.to(device), at_once(spec.size)) for part in (latent, batch)), strict=True)
         values = torch.cat([decoder(*pair) for pair in pairs]).double()
         # Rounded on the device: integers are a quarter of the bytes to fetch.
-        whole = ((values + 1) / 2 * (high - low) + low).round().to(torch.int32)
-        images[start : start + _AT_ONCE] = whole.cpu().numpy()
+        return np.asarray(((values + 1) / 2 * (high - low) + low).round().to(torch.int32).cpu().numpy())
+
+    starts = range(0, len(codes), _AT_ONCE)
+    for start, made in zip(starts, counted(map(block, starts), "block", len(starts)), strict=True):
+        images[start : start + _AT_ONCE] = made
     attributes = Attributes(facts.levels, codes[:, 1:]) if facts.levels else None
     classes = codes[:, 0] if facts.levels else codes
     mirror, scan = facts.mirror_keeps_label, facts.scan

@@ -145,6 +145,8 @@ def test_the_command_runs_the_flow_with_an_embedded_prefect_api(tmp_path: Path) 
     outcome = json.loads(answer.stdout)
     assert outcome["exit_code"] == answer.returncode
     assert outcome["reused_stages"] == []
+    stages = json.loads((Path(outcome["run_dir"]) / "run.json").read_text())["stages"]
+    assert [name for name, stage in stages.items() if stage["reused"]] == []
     assert Path(outcome["report_html"]).exists()
     from mlflow import MlflowClient
 

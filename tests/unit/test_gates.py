@@ -82,7 +82,7 @@ def test_a_rule_on_a_metric_that_did_not_run_is_an_error() -> None:
 def test_an_open_verdict_says_how_many_rows_would_decide() -> None:
     # Half-width .1 must shrink to .05: four times the rows.
     (judgement,) = judge([Rule("m", at_most=0.55)], [finding(0.5, 0.4, 0.6, n=100)], [])
-    assert judgement.remark == "about 400 rows like these would decide (now 100)"
+    assert judgement.remark == "about 400 examples like these would decide (now 100)"
 
 
 def test_a_value_beyond_the_warning_passes_with_a_remark() -> None:

@@ -1,6 +1,7 @@
 """How alike two images are, whatever was done to one of them: shifted, mirrored, noised, brightened."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 
 from synthgen.datasets import ImageSet, Index
 from synthgen.device import best_device
+from synthgen.progress import counted
 
 Correlations = npt.NDArray[np.float32]
 
@@ -42,8 +44,9 @@ def nearest_correlations(images: ImageSet, references: ImageSet, *, count: int =
     _, candidates = _best_matches(small[0], small[1], count=min(max(CANDIDATES, count), len(gallery)))
     queries, gallery = _blurred(queries), _blurred(gallery)
     at_once = PAIRED_CHUNK if queries.device.type == "cpu" else GPU_PAIRED_CHUNK
-    pairs = zip(torch.split(queries, at_once), torch.split(candidates, at_once), strict=True)
-    scores = torch.cat([_correlations(images, gallery[rows]) for images, rows in pairs])
+    pairs = list(zip(torch.split(queries, at_once), torch.split(candidates, at_once), strict=True))
+    found = (_correlations(images, gallery[rows]) for images, rows in pairs)
+    scores = torch.cat(list(counted(found, "block", len(pairs))))
     best, position = scores.topk(count, dim=1)
     return best.clamp(-1, 1).cpu().numpy(), candidates.gather(1, position).cpu().numpy()
 
@@ -52,16 +55,25 @@ def _best_matches(queries: torch.Tensor, gallery: torch.Tensor, *, count: int) -
     """Correlations [n, count], best first, and positions in the gallery."""
     best = torch.full((len(queries), count), -2.0, device=queries.device)
     where = torch.zeros((len(queries), count), dtype=torch.int64, device=queries.device)
+    blocks = math.ceil(len(gallery) / REFERENCE_CHUNK) * math.ceil(len(queries) / QUERY_CHUNK)
+    for rows, value, index in counted(_matches_by_block(queries, gallery, count=count), "block", blocks):
+        value, index = torch.cat([best[rows], value], 1), torch.cat([where[rows], index], 1)
+        best[rows], kept = value.topk(count, dim=1)
+        where[rows] = index.gather(1, kept)
+    return best, where
+
+
+def _matches_by_block(
+    queries: torch.Tensor, gallery: torch.Tensor, *, count: int
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Of each part of the gallery and each of the queries: the queries' rows, correlations, positions."""
     for start in range(0, len(gallery), REFERENCE_CHUNK):
         windows = _shifted_windows(gallery[start : start + REFERENCE_CHUNK])
         for first in range(0, len(queries), QUERY_CHUNK):
             rows = slice(first, first + QUERY_CHUNK)
             scores = _scores(queries[rows], windows)
             value, index = scores.topk(min(count, scores.shape[1]), dim=1)
-            value, index = torch.cat([best[rows], value], 1), torch.cat([where[rows], index + start], 1)
-            best[rows], kept = value.topk(count, dim=1)
-            where[rows] = index.gather(1, kept)
-    return best, where
+            yield rows, value, index + start
 
 
 def _scores(queries: torch.Tensor, windows: list[torch.Tensor]) -> torch.Tensor:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipelines.cli import _answer
+from pipelines.problems import show_problems
 from synthgen.config import MarginalsConfig, TableSource
 from synthgen.sources import read
 from synthgen.synthesizers import create
@@ -159,3 +161,17 @@ def test_what_is_written_is_said_as_json_when_asked(tmp_path: Path, capsys: pyte
     model.save(tmp_path / "model")
     assert _answer(["sample", str(tmp_path / "model"), "--rows", "7", "-o", str(more), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"written": str(more), "rows": 7}
+
+
+def test_of_many_problems_of_one_kind_the_first_few_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    alike = [{"problem": f"image 'a/{n}.nii' holds fractions", "where": "x", "hint": "stretch"} for n in range(100)]
+    other = {"problem": "image 'b/1.nii' is empty (zero bytes)", "where": "b/1.nii", "hint": None}
+    show_problems([*alike, other], Console(stderr=True, width=100))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "error: 101 problems in the data",
+        "problem what to do",
+        *(f"{n + 1} image 'a/{n}.nii' holds fractions stretch" for n in range(3)),
+        "101 image 'b/1.nii' is empty (zero bytes) look at b/1.nii",
+        "and 97 more of the kind of 1",
+    ]

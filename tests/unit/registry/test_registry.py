@@ -185,8 +185,8 @@ def test_what_can_only_mean_a_model(text: str, is_model: bool) -> None:
 
 
 def test_rows_are_drawn_from_a_registered_model(space: Workspace, judged: Version, tmp_path: Path) -> None:
-    written = draw(space, "judged@candidate", Request(12, (), (), seed=0), target=tmp_path / "more.parquet")
-    assert (written, len(pd.read_parquet(tmp_path / "more.parquet"))) == (12, 12)
+    written, unit = draw(space, "judged@candidate", Request(12, (), (), seed=0), target=tmp_path / "more.parquet")
+    assert (written, unit, len(pd.read_parquet(tmp_path / "more.parquet"))) == (12, "rows", 12)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # mlflow's own, about type hints, when pyfunc is imported

@@ -123,7 +123,7 @@ TABLE_JUDGEMENTS: Sequence[Judgement] = (
     Judgement("identifier_replay", "≤ 0", Verdict.INCONCLUSIVE, False, "not measured: there is no identifier column"),
     Judgement("excess_copies", "≤ 0.005", Verdict.INCONCLUSIVE, False, "about 310 rows would decide (now 87)"),
     Judgement("membership_tpr_at_1pct_fpr", "≤ 0.02", Verdict.INCONCLUSIVE, False,
-              "about 8,240 rows like these would decide (now 114)"),
+              "about 8,240 examples like these would decide (now 114)"),
 )  # fmt: skip
 
 IMAGE_FINDINGS: Sequence[Finding] = (
@@ -140,7 +140,7 @@ IMAGE_FINDINGS: Sequence[Finding] = (
 
 IMAGE_JUDGEMENTS: Sequence[Judgement] = (
     Judgement(
-        "class_agreement", "≥ -0.02", Verdict.INCONCLUSIVE, True, "about 160 rows like these would decide (now 50)"
+        "class_agreement", "≥ -0.02", Verdict.INCONCLUSIVE, True, "about 160 examples like these would decide (now 50)"
     ),
     Judgement("intra_class_diversity", "≥ 0.8", Verdict.PASS, True),
     Judgement("near_copies", "≤ 0", Verdict.FAIL, True, "the whole interval is beyond the limit"),

@@ -171,7 +171,7 @@ def test_every_gate_is_shown_with_its_numbers(table_page: str) -> None:
     assert "0.741 0.664 to 0.818 0.502 ≤ 0.9 ✓ pass" in text
     assert "+1.1 +0.2 to +2.0 0.0 ≥ −0.2 ✓ pass" in text
     assert "1.60 % 0.20 to 5.00 % 1.20 % ≤ 2.00 % ? open" in text
-    assert "about 8,240 rows like these would decide (now 114)" in text
+    assert "about 8,240 examples like these would decide (now 114)" in text
 
 
 def test_table_headers_have_a_scope(table_page: str) -> None:

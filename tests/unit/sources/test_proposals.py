@@ -257,3 +257,43 @@ def test_the_proposal_for_a_real_dataset_reads_and_splits(
     assert config.split.column == split_column
     splits = split(ingested, config.split, np.random.default_rng(0))
     assert min(len(part) for _, part in splits.parts()) > 400
+
+
+def test_scans_of_fractions_are_proposed_stretched_and_fitted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        path = tmp_path / "scans" / "ab"[number % 2] / f"{number}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        voxels = rng.random((9 + number % 3, 10, 11)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+    text, config, ingested = proposed(tmp_path / "scans")
+    assert isinstance(config.source, ImageSource)
+    assert (config.source.intensity, config.source.fit) == ("stretch", "pad")
+    assert "those of each file are stretched over 16 bits" in text
+    assert "# Empty: NIfTI, as they came; npz is possible, too." in text
+    assert len(ingested.data) == 24
+
+
+def test_a_damaged_scan_among_scans_of_fractions_is_refused(tmp_path: Path) -> None:
+    for number in range(24):
+        path = tmp_path / "scans" / "ab"[number % 2] / f"{number}.nii"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        voxels = np.full((9, 10, 11), np.nan if number == 5 else number / 7, dtype=np.float32)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+    with pytest.raises(DataError) as caught:
+        propose(tmp_path / "scans", label="label")
+    assert [problem.message for problem in caught.value.problems if "is not a number" in problem.message]
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((60, 12, 12), "a folder of PNG files; npz"), ((60, 9, 12, 12), "an npz in MedMNIST's layout; nifti")],
+    ids=["images", "volumes"],
+)
+def test_the_format_that_an_empty_list_means_is_told(shape: tuple[int, ...], said: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {"images": rng.integers(0, 255, shape, dtype=np.uint8), "labels": np.arange(60) % 2}
+    np.savez(tmp_path / "set.npz", **{f"train_{name}": array for name, array in arrays.items()})
+    text, _, _ = proposed(tmp_path / "set.npz")
+    assert f"# Empty: {said} is possible, too." in text
+    assert "more rows" not in text
