@@ -16,6 +16,10 @@ Spacing = tuple[float, float, float]
 REVERSED: Axes = (2, 1, 0)
 
 
+# Of int16: sets of one kind get one offset, whatever their lowest voxel.
+_OFFSETS = {0, *(-(2**bits) for bits in range(16))}
+
+
 @dataclass(frozen=True)
 class Scan:
     """What the files of a set agree in. A patient is never part of it.
@@ -60,7 +64,7 @@ class Scan:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any] | None) -> "Scan | None":
-        """The scan whose `state` this is; None for None."""
+        """The scan whose `state` this is, None for None; raises ValueError for one that no files could have."""
         if state is None:
             return None
         affine = None if state["affine"] is None else tuple(tuple(row) for row in state["affine"])
@@ -72,4 +76,22 @@ class Scan:
             "axes": (first, second, third),
             "bare_spacing_mm": None if bare is None else tuple(bare),
         }
-        return cls(**{**state, **known})
+        scan = cls(**{**state, **known})
+        scan._require_possible()
+        return scan
+
+    def _require_possible(self) -> None:
+        is_offset = type(self.offset) is int and self.offset in _OFFSETS
+        is_affine = self.affine is None or _numbers(self.affine).shape == (4, 4)
+        is_spacing = self.bare_spacing_mm is None or _numbers(self.bare_spacing_mm).shape == (3,)
+        is_known = self.format in ("dicom", "nifti") and self.dtype in ("uint8", "uint16", "int16")
+        if not (is_known and is_offset and is_affine and is_spacing and sorted(self.axes) == [0, 1, 2]):
+            raise ValueError("it says of its scans what no files could have")
+
+
+def _numbers(values: object) -> npt.NDArray[np.float64]:
+    """Finite ones; raises ValueError for others."""
+    found = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError("it says of its scans that a length is no number")
+    return found

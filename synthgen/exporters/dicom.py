@@ -42,8 +42,14 @@ def _file(pixels: Stored, origin: Origin, scan: Scan, names: tuple[str, ...], nu
     file.ImageType, file.Manufacturer = ["DERIVED", "SECONDARY"], "synthgen"
     file.SeriesDescription = f"synthgen run {origin.run_id}"[:64]
     file.InstanceNumber = 1 if number is None else number + 1
+    # What study and series must have, and nobody knows (type 2, PS3.3 C.7.2.1 and C.7.3.1).
+    file.StudyDate = file.StudyTime = file.ReferringPhysicianName = file.StudyID = file.AccessionNumber = ""
+    file.SeriesNumber = None
     _add_pixels(file, pixels)
     _add_geometry(file, scan, number)
+    if "ImagePositionPatient" in file:
+        # A place holds within the volume alone.
+        file.FrameOfReferenceUID, file.PositionReferenceIndicator = _uid(*names, "frame"), ""
     file.file_meta = FileMetaDataset()
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = io.BytesIO()
@@ -87,4 +93,5 @@ def _add_geometry(file: Dataset, scan: Scan, number: int | None) -> None:
 
 def _decimal(value: float) -> str:
     # A decimal string has 16 characters at most.
-    return f"{value:.8g}"
+    # Not -0 either.
+    return f"{value + 0.0:.8g}"

@@ -28,6 +28,8 @@ from synthgen.synthesizers.model_files import read_model, write_model
 # What a description that its networks cannot be built from makes torch, numpy and pydantic raise.
 BROKEN = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, SafetensorError)
 _DISCRIMINATOR, _AUTOENCODER = "discriminator.safetensors", "autoencoder.safetensors"
+# Of networks and maps, beside their sizes.
+_COUNTS = ("channels", "classes", "width", "latent", "factor", "depth")
 _DTYPES = ("uint8", "uint16")
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -181,6 +183,9 @@ def read_gan(directory: Path, device: torch.device) -> FittedGan:
 def spec_of(saved: Mapping[str, Any]) -> NetworkSpec:
     """From the JSON that `asdict` makes of it; raises ValueError where the networks are not those of its maps."""
     maps = saved.get("maps")
+    counts = [part[name] for part in (saved, maps or {}) for name in _COUNTS if name in part]
+    if not all(type(number) is int for number in (*counts, *saved["size"], *(maps["size"] if maps else ()))):
+        raise ValueError("a size of its networks is no whole number")
     maps = maps and MapSpec(**{**maps, "size": tuple(maps["size"])})
     attributes = tuple(map(tuple, saved.get("attributes", ())))
     spec = NetworkSpec(**{**saved, "size": tuple(saved["size"]), "maps": maps, "attributes": attributes})

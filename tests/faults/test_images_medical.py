@@ -189,6 +189,10 @@ def test_53_an_emitted_file_says_what_it_is(kind: str, tmp_path: Path) -> None:
     uids = {file.SOPInstanceUID for file in files}
     assert len(uids) == len(files)
     assert not uids & {pydicom.dcmread(path).SOPInstanceUID for path in source.rglob("*.dcm")}
+    # Of study and series, what must stand there though nobody knows it; of the patient nothing.
+    unknown = ("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber", "SeriesNumber")
+    assert all(name in file and file[name].is_empty for file in files for name in unknown)
+    assert not [file for file in files if len(file.group_dataset(0x0010))]
     again = emitted(source, tmp_path / "again" / "out", kind=kind)
     names = [path.relative_to(out) for path in out.rglob("*.dcm")]
     assert [name for name in names if (out / name).read_bytes() != (again / name).read_bytes()] == []

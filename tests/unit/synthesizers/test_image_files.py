@@ -12,6 +12,7 @@ from synthgen.synthesizers.image_vae import ImageVae
 from synthgen.synthesizers.model_files import read_model, write_model
 
 SMALL = {"budget_steps": 2, "batch_size": 4, "width": 4, "latent": 4}
+SCAN = {"format": "nifti", "dtype": "int16", "offset": -1024, "modality": "MR", "affine": None, "axes": [2, 1, 0]}
 
 
 def images(size=8):
@@ -72,6 +73,8 @@ def test_networks_larger_than_their_weights_are_refused_before_they_take_memory(
         ({"size": [10**9, 10**9]}, "networks are of size .4, 4., and maps of"),
         ({"depth": 5}, "networks are of size"),
         ({"factor": 0}, "zero"),
+        ({"channels": True}, "a size of its networks is no whole number"),
+        ({"size": [16, 16.0]}, "a size of its networks is no whole number"),
     ],
     ids=str,
 )
@@ -98,6 +101,11 @@ def test_maps_that_are_not_those_of_the_networks_are_refused(load_changed, saved
         ({"counts": [2**70, 8, 8]}, "data.counts is not"),
         ({"combinations": [[7, 9, 9, 3]]}, "data.combinations are not those"),
         ({"levels": {"ward": ["x", "y", "z"]}}, "data.levels and network.attributes differ"),
+        ({"scan": {**SCAN, "offset": -3}}, "what no files could have"),
+        ({"scan": {**SCAN, "dtype": "float32"}}, "what no files could have"),
+        ({"scan": {**SCAN, "axes": [0, 1, 1]}}, "what no files could have"),
+        ({"scan": {**SCAN, "affine": [[1, 0, 0], [0, 1, 0]]}}, "what no files could have"),
+        ({"scan": {**SCAN, "bare_spacing_mm": [1, float("nan"), 1]}}, "a length is no number"),
     ],
     ids=str,
 )
