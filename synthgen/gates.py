@@ -211,6 +211,8 @@ def _judge_one(rule: Rule, finding: Finding) -> Judgement:
     fail_limit = limit if rule.fail_beyond is None else sign * rule.fail_beyond
     if best > fail_limit:
         remark = "the whole interval is beyond the limit"
+        if rule.fail_beyond is not None:
+            remark = f"the whole interval is beyond {rule.fail_beyond:g}, where it fails"
         return Judgement(rule.metric, rule.text, Verdict.FAIL, rule.required or rule.blocks, remark)
     if worst_case <= limit:
         warned = rule.warn_beyond is not None and middle > sign * rule.warn_beyond
